@@ -1,0 +1,1 @@
+"""stirbeat: a Celery system that scrapes social platforms and swaps warehouse marts into Postgres."""

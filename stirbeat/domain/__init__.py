@@ -1,0 +1,1 @@
+"""Values without I/O: what is asked, what is answered, what is allowed."""

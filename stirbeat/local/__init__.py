@@ -1,0 +1,1 @@
+"""The embedded stack: every engine on loopback, started and stopped by the project itself."""

@@ -1,0 +1,1 @@
+"""The scrape flow: submit -> route -> task -> lease -> fetch -> parse -> validate -> store."""

@@ -1,0 +1,1 @@
+"""One module a vendor; each exports PROVIDER. `http` is the only HTTP client."""

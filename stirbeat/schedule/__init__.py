@@ -1,0 +1,1 @@
+"""The timetable's row type, the pause window, and the RedBeat entry that honours it."""

@@ -1,0 +1,1 @@
+"""Postgres: engine, models, idempotent upserts, the ledger and the outbox."""

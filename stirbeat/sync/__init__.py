@@ -1,0 +1,1 @@
+"""ClickHouse -> S3 -> Postgres: lock, export, load, guard, index, swap, record."""

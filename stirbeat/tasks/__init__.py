@@ -1,0 +1,1 @@
+"""Celery's face and nothing else: one line a flow."""

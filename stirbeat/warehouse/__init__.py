@@ -1,0 +1,1 @@
+"""ClickHouse: the client, the event sink, and dbt."""
