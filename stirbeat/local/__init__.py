@@ -1,1 +1,1 @@
-"""The embedded stack: every engine on loopback, started and stopped by the project itself."""
+"""The embedded stack: every engine stirbeat needs, started on loopback ports out of one data folder."""
