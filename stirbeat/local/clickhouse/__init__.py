@@ -1,0 +1,21 @@
+"""The local ClickHouse: chDB behind ClickHouse's native TCP protocol.
+
+Clients (clickhouse-driver, dbt-clickhouse with `driver: native`) connect as to a production server.
+
+Keys for S3 never stand in SQL. This process has AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY in its environment, and
+chDB signs with them what an `s3()` without keys asks for, as a production server does with its role. So an export is
+
+    INSERT INTO FUNCTION s3('<endpoint>/<bucket>/<key of this run>', 'TabSeparated', '<name type, ...>')
+    SELECT ...
+    SETTINGS s3_check_objects_after_upload = 1, read_overflow_mode = 'throw', timeout_overflow_mode = 'throw',
+             max_execution_time = <seconds>
+
+and `client.last_query.progress.written_rows` is the exact number of rows written. An object that exists is refused
+(code 36) unless `s3_truncate_on_insert = 1`. A failed or killed export leaves no object.
+
+Limits, each refused with a sentence where it can be met: no compression on the wire, no external tables, no temporary
+tables (chDB forgets them after the statement), Variant, Dynamic, JSON and AggregateFunction not in inserted blocks.
+`queryID()` gives chDB's own id; `query_id` in KILL QUERY and in a SELECT from `system.processes` is the client's, which
+travels as `log_comment`, so a `log_comment` that the client sets is lost. A database named in the Hello is created if
+missing. Whoever knows the password can read, through `file()`, whatever this process may read.
+"""
