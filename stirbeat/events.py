@@ -8,15 +8,20 @@ least once and is deduplicated by it.
 from __future__ import annotations
 
 import dataclasses
+from typing import Literal
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Field:
-    """One field of an event with its ClickHouse type; `json` types travel as objects and are stored as text."""
+    """One field of an event with its ClickHouse type.
+
+    json: "object" or "list" travels as one and is stored as its JSON text; None travels as a plain value
+    """
 
     name: str
     type: str
     about: str
+    json: Literal["object", "list"] | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -52,8 +57,8 @@ PROFILE_LOG = Event(
         Field("profile_id", "Nullable(String)", "the platform's id, where the provider tells it"),
         Field("handle", "Nullable(String)", "the public name"),
         Field("source", "LowCardinality(String)", "the provider that answered"),
-        Field("dimensions", "String", "what describes the profile, as a JSON object without nulls"),
-        Field("metrics", "String", "what is counted, as a JSON object without nulls"),
+        Field("dimensions", "String", "what describes the profile, as a JSON object without nulls", "object"),
+        Field("metrics", "String", "what is counted, as a JSON object without nulls", "object"),
     ),
 )
 
@@ -66,8 +71,8 @@ POST_LOG = Event(
         Field("profile_key", "Nullable(String)", "the profile that published it"),
         Field("published_at", "Nullable(DateTime64(6, 'UTC'))", "when it was published"),
         Field("source", "LowCardinality(String)", "the provider that answered"),
-        Field("dimensions", "String", "what describes the post, as a JSON object without nulls"),
-        Field("metrics", "String", "what is counted, as a JSON object without nulls"),
+        Field("dimensions", "String", "what describes the post, as a JSON object without nulls", "object"),
+        Field("metrics", "String", "what is counted, as a JSON object without nulls", "object"),
     ),
 )
 
@@ -80,7 +85,9 @@ SCRAPE_LOG = Event(
         Field("status", "LowCardinality(String)", "COMPLETE, FAILED, EXPIRED or CANCELLED"),
         Field("reason", "Nullable(String)", "why it did not complete"),
         Field("created_at", "DateTime64(6, 'UTC')", "when it was submitted"),
-        Field("hops", "String", "the providers tried, as a JSON list of {provider, function, kind, reason, ms}"),
+        Field(
+            "hops", "String", "the providers tried, as a JSON list of {provider, function, kind, reason, ms}", "list"
+        ),
     ),
 )
 

@@ -66,6 +66,9 @@ class Settings(pydantic.BaseModel):
     flower_port: int = pydantic.Field(default=5555, ge=0, le=65535, description="port Flower listens on")
     flower_address: str = pydantic.Field(default="127.0.0.1", description="address Flower listens on")
     dbt_threads: int = pydantic.Field(default=2, ge=1, le=64, description="threads of one dbt run")
+    dbt_folder: str = pydantic.Field(
+        default="", description="folder of the dbt project; empty: dbt/ beside the package, else share/stirbeat/dbt"
+    )
     work_folder: str = pydantic.Field(
         default="", description="folder for dbt targets and logs; empty: the system's temporary folder"
     )
