@@ -17,6 +17,7 @@ import fcntl
 import json
 import os
 import secrets
+import time
 import uuid
 from pathlib import Path
 from typing import Any
@@ -36,12 +37,16 @@ SECRET_NAMES = (
 )
 
 
+LOCK_PATIENCE_S = 0.5  # `locked` holds the lock for a moment when it looks
+
+
 class Folder:
     """One data folder. Nothing is created before `open`."""
 
     def __init__(self, path: Path) -> None:
         self.path = Path(path).absolute()
         self._lock: int | None = None
+        self._held = 0  # how often `open` was called without `close`
 
     @property
     def state_file(self) -> Path:
@@ -60,10 +65,13 @@ class Folder:
         return self.path / "logs" / f"{service}.log"
 
     def open(self) -> None:
-        """Create the folder if need be and take its lock.
+        """Create the folder if need be and take its lock; each further call needs a `close` of its own.
 
         Raises FolderInUse if another process holds the lock, LocalServiceError if the folder cannot be written.
         """
+        if self._lock is not None:
+            self._held += 1
+            return
         try:
             self.path.mkdir(parents=True, exist_ok=True, mode=0o700)
             (self.path / "logs").mkdir(exist_ok=True, mode=0o700)
@@ -72,18 +80,20 @@ class Folder:
             raise errors.LocalServiceError(
                 "local stack", f"cannot use {self.path} as data folder: {error.strerror}"
             ) from error
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            os.close(lock)
-            raise errors.FolderInUse(self.path, self.holder() or "another process") from None
+        deadline = time.monotonic() + LOCK_PATIENCE_S
+        while not _take(lock):
+            if time.monotonic() > deadline:
+                os.close(lock)
+                raise errors.FolderInUse(self.path, self.holder() or "another process")
+            time.sleep(0.05)
         os.ftruncate(lock, 0)
         os.pwrite(lock, json.dumps({"pid": os.getpid()}).encode(), 0)
-        self._lock = lock
+        self._lock, self._held = lock, 1
 
     def close(self) -> None:
-        """Let go of the lock."""
-        if self._lock is not None:
+        """Let go of the lock, if this is the last `close` due."""
+        self._held = max(0, self._held - 1)
+        if self._lock is not None and self._held == 0:
             os.ftruncate(self._lock, 0)
             os.close(self._lock)
             self._lock = None
@@ -131,6 +141,14 @@ class Folder:
         if complete != known:
             write_json(self.secrets_file, complete)
         return complete
+
+
+def _take(lock: int) -> bool:
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def read_json(path: Path) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -73,22 +74,20 @@ def working_in(folder: Path) -> list[Identity]:
     return found
 
 
-def descendants(pid: int) -> list[int]:
-    """`pid` and every process below it."""
+def memory_bytes(roots: Iterable[int]) -> dict[int, int]:
+    """Resident memory of each process with all below it; a page shared by several is shared out among them (PSS)."""
     children: dict[int, list[int]] = {}
     for other in pids():
         fields = _stat(other)
         if fields is not None:
             children.setdefault(int(fields[1]), []).append(other)
-    found = [pid]
-    for member in found:
-        found.extend(children.get(member, []))
+    found = {}
+    for root in roots:
+        family = [root]
+        for member in family:
+            family.extend(children.get(member, []))
+        found[root] = sum(_resident(member) for member in family)
     return found
-
-
-def memory_bytes(pid: int) -> int:
-    """Resident memory of a process and all below it, pages shared among several counted once in sum (PSS)."""
-    return sum(_resident(member) for member in descendants(pid))
 
 
 def _resident(pid: int) -> int:

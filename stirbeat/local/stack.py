@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -12,7 +11,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from stirbeat.local import errors, ports, process, procfs
+from stirbeat.local import errors, leftovers, ports, process, procfs
 from stirbeat.local import folder as folders
 from stirbeat.local.services import base, clickhouse, postgres, rabbitmq, redis, seaweedfs, simulator
 
@@ -26,7 +25,6 @@ SERVICES: tuple[type[base.Service], ...] = (
     redis.Redis,
 )
 FLOWER_USER = "stirbeat"
-RECOVERY_S = 10.0  # what a leftover process may take to end after SIGTERM
 
 State = Literal["elsewhere", "waiting", "preparing", "starting", "healthy", "crashed", "stopped"]
 
@@ -76,6 +74,7 @@ class Stack:
         self._states: dict[str, tuple[State, str]] = {}
         self._ports: dict[str, int] = {}
         self._secrets: dict[str, str] = {}
+        self._open = False
         self._cancelled = threading.Event()
         self._lock = threading.RLock()
 
@@ -85,7 +84,10 @@ class Stack:
         Raises LocalServiceError for the first service that cannot run, after everything is stopped again, and
         FolderInUse if another process runs a stack in this folder.
         """
+        if self._open:
+            raise errors.LocalServiceError("local stack", "was started already")
         self.folder.open()
+        self._open = True
         try:
             self._set_up()
             self._start_all(timeout_s)
@@ -107,8 +109,11 @@ class Stack:
 
     def status(self) -> list[ServiceStatus]:
         """How each service is now."""
-        found = [self._status(kind) for kind in SERVICES]
-        found += [self._status(type(extra)) for extra in self._services.values() if type(extra) not in SERVICES]
+        with self._lock:
+            running = [child.pid for child in self._processes.values()]
+        memory = procfs.memory_bytes([pid for pid in running if pid is not None])
+        extras = [type(service) for service in self._services.values() if type(service) not in SERVICES]
+        found = [self._status(kind, memory) for kind in (*SERVICES, *extras)]
         self.peak_bytes = max(self.peak_bytes, sum(status.rss_bytes for status in found))
         return found
 
@@ -125,19 +130,22 @@ class Stack:
 
     def stop(self) -> None:
         """Stop everything, the last started first, and let go of the folder. Idempotent."""
+        if not self._open:
+            return
         self._cancelled.set()
         with self._lock:
             running = list(self._processes.items())
         # At once: none of them needs another to stop, and the slowest alone takes seconds.
         with futures.ThreadPoolExecutor(max_workers=max(1, len(running))) as pool:
             for name, child in reversed(running):
-                if not child.crashed:
+                if not child.crashed and self._states[name][0] != "crashed":
                     self._set(name, "stopped")
                 pool.submit(child.stop)
         for service in self._services.values():
             service.discard()
         self.folder.environment_file.unlink(missing_ok=True)
         self._write_state()
+        self._open = False
         self.folder.close()
 
     def __enter__(self) -> Stack:
@@ -150,20 +158,50 @@ class Stack:
     def __repr__(self) -> str:
         return f"Stack({str(self.folder.path)!r})"
 
+    def clean(self) -> int:
+        """End what a killed run left running, without starting anything; how many processes that were.
+
+        Raises FolderInUse if a process runs a stack in this folder.
+        """
+        self.folder.open()
+        try:
+            self._secrets = self.folder.secrets()
+            remembered, known_ports = self._remembered()
+            found = len(leftovers.find(self.folder.path, self._secrets["id"], remembered))
+            self._recover(remembered, known_ports)
+            self.folder.environment_file.unlink(missing_ok=True)
+            return found
+        finally:
+            self.folder.close()
+
+    def _remembered(self) -> tuple[dict[str, Any], dict[str, int]]:
+        remembered = folders.read_json(self.folder.state_file)
+        ports_ = remembered.get("ports", {})
+        return remembered, {name: port for name, port in ports_.items() if isinstance(port, int)}
+
     def _set_up(self) -> None:
         self._cancelled.clear()
-        self._secrets = self.folder.secrets()
-        remembered = folders.read_json(self.folder.state_file)
-        known_ports = {name: port for name, port in remembered.get("ports", {}).items() if isinstance(port, int)}
-        wanted = [kind for kind in SERVICES if kind.key not in self._provided]
-        self._recover(wanted, remembered, known_ports)
-        names = [name for kind in wanted for name in kind.port_names]
-        self._ports = ports.choose(names, known_ports)
         self._processes = {}
         self._services = {}
+        self._secrets = self.folder.secrets()
+        remembered, known_ports = self._remembered()
+        self._recover(remembered, known_ports)
+        self._disown(known_ports)
+        wanted = [kind for kind in SERVICES if kind.key not in self._provided]
+        names = [name for kind in wanted for name in kind.port_names]
+        self._ports = ports.choose(names, known_ports)
         for kind in wanted:
             self._services[kind.name] = self._make(kind, self._ports)
             self._set(kind.name, "waiting")
+
+    def _disown(self, known_ports: dict[str, int]) -> None:
+        """Forget provided values that are this stack's own: a shell that took `stirbeat local env` still has them."""
+        for kind in SERVICES:
+            if kind.key in self._provided and all(name in known_ports for name in kind.port_names):
+                own = self._make(kind, known_ports).environment()
+                if self._provided[kind.key] == own[kind.key]:
+                    for name in (kind.key, *kind.companions):
+                        self._provided.pop(name, None)
 
     def _make(self, kind: type[base.Service], its_ports: Mapping[str, int]) -> base.Service:
         given = dict(self._provided)
@@ -205,7 +243,8 @@ class Stack:
             child.wait_ready(max(1.0, deadline - time.monotonic()), cancelled=self._cancelled)
             service.settle()
         except errors.LocalServiceError as error:
-            self._set(service.name, "crashed", error.reason)
+            given_up = self._cancelled.is_set()
+            self._set(service.name, "stopped" if given_up else "crashed", error.reason)
             raise
         except Exception as error:
             self._set(service.name, "crashed", type(error).__name__)
@@ -219,22 +258,14 @@ class Stack:
             child.start()
             self._processes[service.name] = child
 
-    def _recover(
-        self, wanted: list[type[base.Service]], remembered: dict[str, Any], known_ports: dict[str, int]
-    ) -> None:
+    def _recover(self, remembered: dict[str, Any], known_ports: dict[str, int]) -> None:
         """End what a killed run left running in this folder, then what it left lying about."""
-        leftovers = set(procfs.with_variable(base.MARKER, self._secrets["id"]))
-        leftovers |= set(procfs.working_in(self.folder.path / postgres.Postgres.name))
-        for entry in remembered.get("processes", {}).values():
-            known = procfs.Identity(int(entry["pid"]), int(entry["start_ticks"]))
-            if procfs.same(known):
-                leftovers.add(known)
-        end_all(leftovers)
-        for kind in wanted:
+        leftovers.end(leftovers.find(self.folder.path, self._secrets["id"], remembered))
+        for kind in SERVICES:
             if all(name in known_ports for name in kind.port_names):
                 self._make(kind, known_ports).recover()
 
-    def _status(self, kind: type[base.Service]) -> ServiceStatus:
+    def _status(self, kind: type[base.Service], memory: Mapping[int, int]) -> ServiceStatus:
         if kind.key in self._provided and kind.name not in self._services:
             return ServiceStatus(kind.name, "elsewhere", detail=f"given by {kind.key}")
         service = self._services.get(kind.name)
@@ -253,7 +284,7 @@ class Stack:
             port=service.port,
             url_without_secret=service.address,
             log=str(service.place.log),
-            rss_bytes=procfs.memory_bytes(pid) if pid is not None else 0,
+            rss_bytes=memory.get(pid, 0) if pid is not None else 0,
             detail=detail,
         )
 
@@ -284,17 +315,3 @@ class Stack:
                 "owner": asdict(procfs.identity(os.getpid()) or procfs.Identity(os.getpid(), 0)),
             }
             folders.write_json(self.folder.state_file, state)
-
-
-def end_all(leftovers: set[procfs.Identity]) -> None:
-    """End processes known for certain: SIGTERM, then SIGKILL for those that take too long."""
-    left = {known for known in leftovers if known.pid != os.getpid()}
-    for number, patience_s in ((signal.SIGTERM, RECOVERY_S), (signal.SIGKILL, RECOVERY_S)):
-        for known in left:
-            if procfs.same(known):
-                os.kill(known.pid, number)
-        deadline = time.monotonic() + patience_s
-        while left and time.monotonic() < deadline:
-            left = {known for known in left if procfs.same(known)}
-            if left:
-                time.sleep(0.05)
