@@ -45,7 +45,18 @@ class RetryLater(StirbeatError):
 
 
 class NoCredential(RetryLater):
-    """No credential is eligible now."""
+    """No credential is eligible now.
+
+    `permanent`: none is configured, or a person must enable one first, so waiting does not help; try the next provider.
+    """
+
+    def __init__(self, message: str = "", *, retry_after_s: float | None = None, permanent: bool = False) -> None:
+        super().__init__(message, retry_after_s=retry_after_s)
+        self.permanent = permanent
+
+    def __reduce__(self) -> tuple[object, ...]:
+        fields = {"retry_after_s": self.retry_after_s, "permanent": self.permanent}
+        return (_rebuild, (type(self), str(self), fields))
 
 
 class LeaseLost(RetryLater):
