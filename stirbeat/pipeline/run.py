@@ -1,0 +1,146 @@
+"""The scrape flow, written once: claim -> lease -> fetch -> parse -> store, or on to the next hop.
+
+One call is one execution of the task: at most one provider is asked. What comes of it is a verdict, and the task turns
+that into Celery's terms.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import random
+from typing import TypeAlias
+
+import tenacity
+
+from stirbeat import errors
+from stirbeat.domain import flow, requests
+from stirbeat.pipeline import attempt, fallback, tools
+from stirbeat.store import ledger
+from stirbeat.store.models.ledger import Status
+
+log = logging.getLogger(__name__)
+
+# A wait is lengthened at random by up to this share, so that requests which wait for one window do not come at once.
+JITTER = 0.5
+
+# An answer is paid for: storing it is tried again for this many seconds (a restart of Postgres takes a few).
+STORE_PATIENCE_S = 25
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Done:
+    """The request is over."""
+
+    status: Status
+    hops: tuple[requests.Hop, ...]
+    reason: str | None = None
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Again:
+    """The request goes on with its next message, `wait_s` whole seconds from now: 0, or at least 1."""
+
+    turn: int
+    wait_s: int
+    hops: tuple[requests.Hop, ...]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Dropped:
+    """The message was stale, or another execution owns the request: nothing was done."""
+
+    reason: str
+
+
+Verdict: TypeAlias = Done | Again | Dropped
+
+
+def run(with_: tools.Tools, wanted: flow.Flow, request: requests.Request) -> Verdict:
+    """Execute one hop of a request.
+
+    Raises errors.ServiceUnavailable when Postgres or Redis does not answer; the message must then come again.
+    """
+    configured = with_.configured
+    claim = ledger.claim(
+        with_.database,
+        request,
+        expires_after_s=wanted.expires_after_s,
+        lease_s=configured.lease_s,
+        worker=with_.worker,
+    )
+    if claim is None:
+        return Dropped("the request is over, or another message of it is ahead")
+    try:
+        return _hop(with_, wanted, claim)
+    except errors.LeaseLost as error:
+        return Dropped(str(error))
+
+
+def _hop(with_: tools.Tools, wanted: flow.Flow, claim: requests.Claim) -> Verdict:
+    before = fallback.standing(wanted, claim.hops)
+    if claim.expired:
+        return _end(with_, claim, (), Status.EXPIRED, "expired", "nobody waits for it any more")
+    if before.executed >= wanted.most_hops:
+        return _give_up(with_, claim, (), "the budget of hops is used up")
+    try:
+        tried = attempt.first_possible(with_, before.candidates, claim)
+    except attempt.NobodyFree as nobody:
+        if nobody.hopeless and before.executed and not _passing(claim.hops):
+            return _give_up(with_, claim, nobody.passed_over, str(claim.hops[-1]))
+        retry_s = fallback.round_wait_s(wanted, before.executed) if _passing(claim.hops) else nobody.retry_after_s
+        return _wait(with_, claim, nobody.passed_over, min(retry_s, nobody.retry_after_s))
+    if tried.told is not None:
+        return _complete(with_, claim, tried)
+    after = fallback.standing(wanted, (*claim.hops, *tried.hops))
+    if not tried.try_next_provider or not after.remaining:
+        return _give_up(with_, claim, tried.hops, str(tried.hops[-1]))
+    if after.round_over:
+        return _wait(with_, claim, tried.hops, fallback.round_wait_s(wanted, after.executed))
+    return _again(with_, claim, tried.hops, 0)
+
+
+def _passing(hops: tuple[requests.Hop, ...]) -> bool:
+    """Whether a provider was asked that failed only for now."""
+    return any(hop.kind != fallback.NO_CREDENTIAL and not hop.permanent for hop in hops)
+
+
+def _complete(with_: tools.Tools, claim: requests.Claim, tried: attempt.Attempt) -> Verdict:
+    store = tenacity.Retrying(
+        retry=tenacity.retry_if_exception_type(errors.ServiceUnavailable),
+        stop=tenacity.stop_after_delay(STORE_PATIENCE_S),
+        wait=tenacity.wait_random_exponential(multiplier=0.2, max=5),
+        reraise=True,
+    )
+    # A first try may have been committed although its confirmation never came; then the second finds the lease gone.
+    store(ledger.finish, with_.database, claim, tried.hops, status=Status.COMPLETE, told=tried.told)
+    return Done(Status.COMPLETE, (*claim.hops, *tried.hops))
+
+
+def _give_up(with_: tools.Tools, claim: requests.Claim, hops: tuple[requests.Hop, ...], reason: str) -> Verdict:
+    kinds = [hop.kind for hop in (*claim.hops, *hops) if hop.kind != fallback.NO_CREDENTIAL]
+    return _end(with_, claim, hops, Status.FAILED, kinds[-1] if kinds else fallback.NO_CREDENTIAL, reason)
+
+
+def _end(
+    with_: tools.Tools,
+    claim: requests.Claim,
+    hops: tuple[requests.Hop, ...],
+    status: Status,
+    error_kind: str,
+    reason: str,
+) -> Verdict:
+    ledger.finish(with_.database, claim, hops, status=status, error_kind=error_kind, reason=reason)
+    return Done(status, (*claim.hops, *hops), reason)
+
+
+def _wait(with_: tools.Tools, claim: requests.Claim, hops: tuple[requests.Hop, ...], least_s: float) -> Verdict:
+    """Nobody can be asked now: come again when the first credential frees, or when the next round may begin."""
+    wait_s = max(1, round(least_s * (1 + JITTER * random.random())))  # noqa: S311 (spreads load, protects nothing)
+    # At its end the request comes once more, to be marked as expired.
+    return _again(with_, claim, hops, min(wait_s, max(1, int(claim.seconds_left) + 1)))
+
+
+def _again(with_: tools.Tools, claim: requests.Claim, hops: tuple[requests.Hop, ...], wait_s: int) -> Verdict:
+    turn = ledger.defer(with_.database, claim, hops, wait_s=wait_s)
+    return Again(turn, wait_s, (*claim.hops, *hops))
