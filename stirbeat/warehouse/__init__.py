@@ -1,1 +1,1 @@
-"""ClickHouse: the client, the event sink, and dbt."""
+"""The way into the warehouse: relay and sink carry events from the outbox to ClickHouse, dbt makes marts of them."""
