@@ -3,6 +3,7 @@
 StirbeatError
 ├── RetryLater            the same work can succeed later; `retry_after_s` says when, in seconds
 │   ├── NoCredential      every credential is limited, cooling down or disabled for now
+│   ├── RunInProgress     a run of this name is open already
 │   ├── LeaseLost         another execution owns the work by now; drop this one
 │   └── ServiceUnavailable an engine (Postgres, Redis, RabbitMQ, ClickHouse, S3) does not answer
 ├── TryNextProvider       this provider cannot answer; another one may
@@ -57,6 +58,10 @@ class NoCredential(RetryLater):
     def __reduce__(self) -> tuple[object, ...]:
         fields = {"retry_after_s": self.retry_after_s, "permanent": self.permanent}
         return (_rebuild, (type(self), str(self), fields))
+
+
+class RunInProgress(RetryLater):
+    """A run of this name is open already."""
 
 
 class LeaseLost(RetryLater):

@@ -11,7 +11,20 @@ from stirbeat import errors
 
 # name -> one line of help; the module stirbeat.cli.<name> exports GROUP.
 COMMANDS = {
+    "demo": "See the whole system work on real engines.",
     "local": "Start, stop and look at the local stack of real engines.",
+    "submit": "Ask for something: one scrape request.",
+    "credentials": "Who may call a provider: add, list, enable, disable.",
+    "schedule": "What will run when, and why not.",
+    "transform": "Run dbt.",
+    "sync": "Bring warehouse tables to Postgres; look at runs, restore.",
+    "worker": "Run a worker of a group.",
+    "beat": "Run the timetable.",
+    "relay": "Publish events from the outbox.",
+    "sink": "Bring events to ClickHouse.",
+    "flower": "Run Flower behind a password.",
+    "migrate": "Bring the databases to this release.",
+    "settings": "List every setting.",
 }
 
 
