@@ -118,11 +118,27 @@ class Stack:
         return found
 
     def add(self, kind: type[base.Service], timeout_s: float = 30) -> base.Service:
-        """Start one more service beside the running ones (PgBouncer, in a test) and return it."""
-        service = self._make(kind, ports.choose(kind.port_names, {}))
+        """Start one more service beside the running ones (PgBouncer, in a test) and return it.
+
+        Raises LocalServiceError if it cannot run; the others go on.
+        """
+        service = self._make(kind, ports.choose(kind.port_names, {}), self.environment)
         self._services[kind.name] = service
-        self._start_one(service, time.monotonic() + timeout_s)
+        try:
+            self._start_one(service, time.monotonic() + timeout_s)
+        except errors.LocalServiceError:
+            self.remove(kind)
+            raise
         return service
+
+    def remove(self, kind: type[base.Service]) -> None:
+        """Stop a service that `add` started."""
+        with self._lock:
+            child = self._processes.pop(kind.name, None)
+            service = self._services.pop(kind.name)
+        if child is not None:
+            child.stop()
+        service.discard()
 
     def child(self, name: str) -> process.Process:
         """The process of a service we started. Raises KeyError for any other."""
@@ -191,7 +207,8 @@ class Stack:
         names = [name for kind in wanted for name in kind.port_names]
         self._ports = ports.choose(names, known_ports)
         for kind in wanted:
-            self._services[kind.name] = self._make(kind, self._ports)
+            # With what those before it offer: ClickHouse comes after S3 and needs its keys.
+            self._services[kind.name] = self._make(kind, self._ports, self.environment)
             self._set(kind.name, "waiting")
 
     def _disown(self, known_ports: dict[str, int]) -> None:
@@ -203,18 +220,16 @@ class Stack:
                     for name in (kind.key, *kind.companions):
                         self._provided.pop(name, None)
 
-    def _make(self, kind: type[base.Service], its_ports: Mapping[str, int]) -> base.Service:
-        given = dict(self._provided)
-        store = self._services.get(seaweedfs.Seaweedfs.name)
-        if store is not None:  # ClickHouse needs the keys of S3
-            given = store.environment() | given
+    def _make(
+        self, kind: type[base.Service], its_ports: Mapping[str, int], given: Mapping[str, str] | None = None
+    ) -> base.Service:
         return kind(
             base.Place(
                 folder=self.folder.path / kind.name,
                 log=self.folder.log(kind.name),
                 ports=its_ports,
                 secrets=self._secrets,
-                given=given,
+                given=self._provided if given is None else given,
                 durable=self._durable,
             )
         )

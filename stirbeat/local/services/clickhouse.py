@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import sys
 from pathlib import Path
 
@@ -36,18 +37,24 @@ class Clickhouse(base.Service):
         data.mkdir(parents=True, exist_ok=True, mode=0o700)
         argv = [sys.executable, "-m", "stirbeat.local.clickhouse", "--data", str(data), "--host", base.HOST]
         argv += ["--port", str(self.port), "--user", USER]
+        given = self.place.given
+        # For s3() without keys in the query: what a server in production gets from its role.
+        keys = {
+            "AWS_ACCESS_KEY_ID": given.get("STIRBEAT_S3_ACCESS_KEY_ID", ""),
+            "AWS_SECRET_ACCESS_KEY": given.get("STIRBEAT_S3_SECRET_ACCESS_KEY", ""),
+            "AWS_REGION": given.get("STIRBEAT_S3_REGION", ""),
+        }
         environ = self.environ(
             PYTHONPATH=str(Path(stirbeat.__file__).parents[1]),
             PYTHONUNBUFFERED="1",
             STIRBEAT_LOCAL_CLICKHOUSE_PASSWORD=self.place.secrets["clickhouse"],
-            # For s3() without keys in the query: what a server in production gets from its role.
-            AWS_ACCESS_KEY_ID=self.place.given.get("STIRBEAT_S3_ACCESS_KEY_ID", ""),
-            AWS_SECRET_ACCESS_KEY=self.place.given.get("STIRBEAT_S3_SECRET_ACCESS_KEY", ""),
-            AWS_REGION=self.place.given.get("STIRBEAT_S3_REGION", ""),
+            **{name: value for name, value in keys.items() if value},
         )
         return self.describe(argv, environ)
 
     def ready(self) -> bool:
+        # Asked first without the driver, which writes a traceback to its log for each refused connection.
+        socket.create_connection((base.HOST, self.port), timeout=base.CHECK_TIMEOUT_S).close()
         client = self._client()
         try:
             return bool(client.execute("SELECT 1") == [(1,)])

@@ -23,6 +23,7 @@ OPTIONS = (
     "-filer",
     "-s3",
     "-s3.iam=false",
+    "-s3.autoCreateBucket=false",  # as S3 itself: an unknown bucket is an error
     "-s3.port.iceberg=0",
     "-s3.port.lance=0",
     "-s3.localSocket=s3.sock",
