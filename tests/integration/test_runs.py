@@ -1,0 +1,60 @@
+"""Run rows on real Postgres: at most one open run a name, and a dead one is taken over."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+import pytest
+import sqlalchemy as sa
+
+from stirbeat import errors
+from stirbeat.store import runs
+
+
+def statuses(database: sa.Engine) -> list[tuple[str, str | None]]:
+    with database.connect() as connection:
+        found = connection.execute(sa.text("select status, reason from run order by started_at"))
+        return [(one.status, one.reason) for one in found]
+
+
+def test_a_second_run_of_the_same_name_is_refused_while_the_first_is_open(database: sa.Engine) -> None:
+    with runs.opened(database, "transform", "core", lease_s=30) as run:
+        run.details["models"] = 3
+        with (
+            pytest.raises(errors.RunInProgress, match="transform core is running already"),
+            runs.opened(database, "transform", "core", lease_s=30),
+        ):
+            pytest.fail("two runs were open at once")
+        with runs.opened(database, "transform", "daily", lease_s=30):
+            pass
+
+    assert sorted(statuses(database)) == [("COMPLETE", None), ("COMPLETE", None)]
+
+
+def test_a_run_that_fails_is_recorded_with_its_reason(database: sa.Engine) -> None:
+    with pytest.raises(ValueError, match="no such model"), runs.opened(database, "transform", "core", lease_s=30):
+        raise ValueError("no such model")
+
+    assert statuses(database) == [("FAILED", "no such model")]
+
+
+def test_a_live_run_renews_its_lease(database: sa.Engine, count: Callable[[str], int]) -> None:
+    with runs.opened(database, "transform", "core", lease_s=1):
+        time.sleep(1.5)
+        assert count("run where lease_until > now()") == 1
+
+
+def test_the_run_of_a_dead_worker_is_abandoned_by_the_next(database: sa.Engine) -> None:
+    with database.begin() as connection:
+        connection.execute(
+            sa.text(
+                "insert into run (id, kind, name, lease_until)"
+                " values (gen_random_uuid(), 'transform', 'core', now() - interval '1 s')"
+            )
+        )
+
+    with runs.opened(database, "transform", "core", lease_s=30):
+        pass
+
+    assert [status for status, _ in statuses(database)] == ["ABANDONED", "COMPLETE"]
