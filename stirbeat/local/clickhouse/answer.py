@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import tempfile
 import time
@@ -10,9 +11,6 @@ from collections.abc import Callable, Iterator
 from stirbeat.local.clickhouse import engine, native, packets, running, statement, wire
 
 PROGRESS_SECONDS = 0.1
-SPOOL_BYTES = 8 << 20
-"""Rows of an INSERT up to this size wait in memory, more in a file."""
-PIECE_BYTES = 1 << 20
 CANCELLED = 394
 NOT_IMPLEMENTED = 48
 
@@ -54,30 +52,27 @@ class Answer:
             raise engine.ServerError(
                 engine.SYNTAX_ERROR, "Syntax error: multi-statements are not allowed: send one at a time (SYNTAX_ERROR)"
             )
-        if asked.kind is statement.Kind.TEMPORARY:
-            raise engine.ServerError(
-                NOT_IMPLEMENTED,
-                "the local server keeps no temporary tables: create a table and drop it (NOT_IMPLEMENTED)",
-            )
+        if asked.kind is statement.Kind.EMPTY:
+            raise engine.ServerError(engine.SYNTAX_ERROR, "Syntax error: Empty query (SYNTAX_ERROR)")
+        if asked.kind is statement.Kind.REFUSED:
+            raise engine.ServerError(NOT_IMPLEMENTED, f"{asked.reason} (NOT_IMPLEMENTED)")
         if asked.kind is statement.Kind.INSERT_BLOCKS:
             self._insert(asked)
             return
         self._watch()
-        self._session.watch(self._progressed)
-        try:
+        with self._progress():
             if asked.kind is statement.Kind.SELECT:
                 self._select(asked.sql)
             elif asked.kind is statement.Kind.READ:
                 self._read(asked.sql)
             elif asked.kind is statement.Kind.KILL:
                 self._kill(asked.sql)
-            else:
-                if asked.kind is statement.Kind.SET:
-                    self._session.untag()
+            elif asked.kind is statement.Kind.SET:
+                self._session.untag()
                 self._run_to_end(asked.sql)
-                self._session.own(asked.settings)
-        finally:
-            self._session.watch(None)
+                self._session.own(asked.names)
+            else:
+                self._run_to_end(asked.sql)
 
     def _select(self, sql: str) -> None:
         columns = self._session.columns(f"(\n{sql}\n)")
@@ -141,15 +136,19 @@ class Answer:
             except native.UnknownType as error:
                 raise engine.ServerError(NOT_IMPLEMENTED, f"{error} (NOT_IMPLEMENTED)") from error
         self._send(packets.data(native.header(columns)))
-        with tempfile.SpooledTemporaryFile(SPOOL_BYTES) as spool:
+        with tempfile.NamedTemporaryFile(dir=self._session.spool, suffix=".native") as spool:
+            whole = 0
             while self._take_block(columns, spool.write):
-                pass
+                whole = spool.tell()
+            spool.truncate(whole)
+            spool.flush()
             self._watch()
-            if not spool.tell():
+            if whole:
+                source = f"FROM INFILE '{spool.name}' {asked.clause} FORMAT Native"
+                with self._progress():
+                    self._run_to_end(f"{asked.sql}\n{source}")
+            else:
                 self._report(packets.Counts())
-                return
-            spool.seek(0)
-            self._report(self._session.insert(asked.sql, self._pieces(lambda: spool.read(PIECE_BYTES))))
 
     def _take_block(self, columns: tuple[native.Column, ...], keep: Callable[[bytes], object]) -> bool:
         kind = self._reader.varint()
@@ -165,10 +164,13 @@ class Answer:
         self._reader.stop_recording()
         return bool(shape.rows)
 
-    def _pieces(self, read: Callable[[], bytes]) -> Iterator[bytes]:
-        while piece := read():
-            self._check()
-            yield piece
+    @contextlib.contextmanager
+    def _progress(self) -> Iterator[None]:
+        self._session.watch(self._progressed)
+        try:
+            yield
+        finally:
+            self._session.watch(None)
 
     def _watch(self) -> None:
         """From here on the client may only cancel or hang up; it may have done so already."""

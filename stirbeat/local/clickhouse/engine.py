@@ -2,7 +2,8 @@
 
 chDB's own facts that this module builds on, measured with chdb-core 26.9: any number of connections to one folder
 in one process; calls release the interpreter's lock; the progress callback runs in the thread that made the call;
-settings and the current database belong to a connection; a streaming query yields one Native block a fetch.
+settings and the current database belong to a connection; a streaming query yields one Native block a fetch. Its
+streaming insert is not used: it reports success for rows that a constraint refused, so blocks go in by a file.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import json
 import pathlib
 import re
+import shutil
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -25,6 +27,12 @@ UNKNOWN_DATABASE = 81
 _ERROR = re.compile(r"(?:Code: (?P<code>\d+)\. (?=DB::Exception))+(?P<message>DB::Exception: .*)", re.DOTALL)
 _REPEATED = re.compile(r"^DB::Exception: Code: \d+\. (?=DB::Exception: )")
 _VERSION = re.compile(r" \(version [\d.]+\)\.?(?: \([A-Z_0-9]+\))?\s*$")
+
+_PLAIN = "SETTINGS describe_compact_output = 0, describe_include_subcolumns = 0, print_pretty_type_names = 0"
+"""A DESCRIBE whose answer no setting of the client changes, with types as they stand in blocks."""
+
+_NO_SETTINGS = frozenset({"log_comment", "session_id"})
+"""Not applied: the one carries the query's id here, the other dbt-clickhouse sends though only HTTP knows it."""
 
 # A machine of two cores that many services share: small pools and caches, and a ceiling on memory.
 _CONFIG = """<clickhouse>
@@ -51,9 +59,11 @@ class ServerError(Exception):
 
 def translated(error: Exception) -> ServerError:
     """chDB's error, which is a text `Code: 60. DB::Exception: ... (UNKNOWN_TABLE)`, as a ServerError."""
-    found = _ERROR.search(str(error))
+    # A message with bytes that are no text comes as pybind's failure to decode it, which has the message in it.
+    said = error.object.decode(errors="replace") if isinstance(error, UnicodeDecodeError) else str(error)
+    found = _ERROR.search(said)
     if not found:
-        return ServerError(UNKNOWN_EXCEPTION, f"chDB said: {error}")
+        return ServerError(UNKNOWN_EXCEPTION, f"chDB said: {said}")
     message = _REPEATED.sub("", found["message"])
     return ServerError(int(found["code"]), _VERSION.sub("", message))
 
@@ -67,19 +77,25 @@ class Engine:
 
     def __init__(self, folder: pathlib.Path, memory_bytes: int) -> None:
         folder = folder.resolve()
-        if set("?&%#") & set(str(folder)):
-            raise ServerError(BAD_ARGUMENTS, f"the data folder {folder} has one of ? & % # in its name: choose another")
+        if not re.fullmatch(r"[\w /.+=@,:-]+", str(folder)):
+            raise ServerError(
+                BAD_ARGUMENTS, f"the data folder {folder} has a character in its name that chDB reads anew"
+            )
         folder.mkdir(parents=True, exist_ok=True)
+        self._spool = folder / "spool"
         config = folder / "config.xml"
         config.write_text(_CONFIG.format(memory_bytes=memory_bytes))
         self._address = f"{folder / 'data'}?config-file={config}"
         self._held = self._connect()
-        version, self.timezone = Session(self._held).rows("SELECT version(), timezone()")[0]
+        # Only now is the folder this process's own: what a killed one left half-received goes.
+        shutil.rmtree(self._spool, ignore_errors=True)
+        self._spool.mkdir()
+        version, self.timezone = Session(self._held, self._spool).rows("SELECT version(), timezone()")[0]
         major, minor, patch = (int(part) for part in str(version).split(".")[:3])
         self.version = (major, minor, patch)
 
     def session(self) -> Session:
-        return Session(self._connect())
+        return Session(self._connect(), self._spool)
 
     def close(self) -> None:
         self._held.close()
@@ -94,8 +110,10 @@ class Engine:
 class Session:
     """One chDB connection: its database, its settings, one query at a time, from one thread."""
 
-    def __init__(self, connection: Any) -> None:
+    def __init__(self, connection: Any, spool: pathlib.Path) -> None:
         self._connection = connection
+        self.spool = spool
+        """Where the rows of an INSERT wait until all have come."""
         self._on_progress: Callable[[packets.Counts], None] | None = None
         self._applied: dict[str, str] = {}
         self._before: dict[str, str] = {}
@@ -123,7 +141,7 @@ class Session:
 
         Raises ServerError: a setting that does not exist (115) or has an impossible value; then none holds.
         """
-        wanted = {name: value for name, value in settings.items() if name != "log_comment"}
+        wanted = {name: value for name, value in settings.items() if name not in _NO_SETTINGS}
         if wanted != self._applied:
             self.untag()
             known = sorted(self._own & wanted.keys())
@@ -164,11 +182,11 @@ class Session:
 
     def columns(self, sql: str) -> tuple[native.Column, ...]:
         """Names and types of what a SELECT gives, or of a table or table function."""
-        return tuple((row[0], row[1]) for row in self.rows(f"DESCRIBE TABLE {sql}"))
+        return tuple((row[0], row[1]) for row in self.rows(f"DESCRIBE TABLE {sql} {_PLAIN}"))
 
     def insertable(self, target: str, listed: str) -> tuple[native.Column, ...]:
         """Names and types that an INSERT INTO target (listed) expects: all but computed columns if none is listed."""
-        described = self.rows(f"DESCRIBE TABLE {target}")
+        described = self.rows(f"DESCRIBE TABLE {target} {_PLAIN}")
         if not listed:
             return tuple((row[0], row[1]) for row in described if row[2] not in ("MATERIALIZED", "ALIAS", "EPHEMERAL"))
         types = {row[0]: row[1] for row in described}
@@ -211,20 +229,6 @@ class Session:
         """Columns of a statement that answered no rows, found by running it in a format that always says them."""
         found = bytes(self._query(sql, "RowBinaryWithNamesAndTypes").get_memview().view())
         return native.names_and_types(found)
-
-    def insert(self, sql: str, pieces: Iterator[bytes]) -> packets.Counts:
-        """Feed Native blocks, cut anywhere, to an INSERT. What `pieces` raises ends the insert."""
-        handle = self._call(self._connection.send_insert, sql, "Native")
-        try:
-            for piece in pieces:
-                self._call(self._connection.insert_append, handle, piece)
-        except ServerError:
-            raise
-        except BaseException:
-            self._call(self._connection.insert_cancel, handle)
-            raise
-        result = self._call(self._connection.insert_done, handle)
-        return packets.Counts(written_rows=int(result.rows_written()), written_bytes=int(result.bytes_written()))
 
     def _forget_unknown(self) -> None:
         """After a refused SET, of which chDB may have applied a part: reset each setting that exists."""

@@ -41,6 +41,8 @@ class Run:
     watched: bool = False
     """Whether bytes from the client are looked at: not while it sends the rows of an INSERT."""
     killed_at: float = 0.0
+    looking: threading.Lock = dataclasses.field(default_factory=threading.Lock)
+    """Held while the client's bytes are looked at, so that none is taken after the run, when its connection reads."""
 
     def end(self, why: Why) -> None:
         """Say that the query must end; the first reason stands."""
@@ -75,6 +77,8 @@ class Runs:
         try:
             yield run
         finally:
+            with run.looking:
+                run.watched = False
             with self._changed:
                 del self._runs[run.query_id]
                 self._changed.notify_all()
@@ -120,16 +124,22 @@ def _notice(runs: list[Run]) -> None:
             poll.register(descriptor, select.POLLIN)
     for descriptor, _ in poll.poll(POLL_SECONDS * 1000):
         run = by_descriptor[descriptor]
-        try:
-            seen = run.socket.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
-            if seen == bytes([packets.Client.CANCEL]):
-                run.socket.recv(1)
-                run.end(Why.CLIENT)
-            elif not seen:
-                run.end(Why.GONE)
-            else:
-                run.watched = False  # the next packet, sent ahead: it waits its turn
-        except BlockingIOError:
-            continue
-        except OSError:
+        with run.looking:
+            if run.watched:
+                _look(run)
+
+
+def _look(run: Run) -> None:
+    try:
+        seen = run.socket.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+        if seen == bytes([packets.Client.CANCEL]):
+            run.socket.recv(1)
+            run.end(Why.CLIENT)
+        elif not seen:
             run.end(Why.GONE)
+        else:
+            run.watched = False  # the next packet, sent ahead: it waits its turn
+    except BlockingIOError:
+        return  # polled in error
+    except OSError:
+        run.end(Why.GONE)

@@ -60,8 +60,9 @@ class Kind(enum.Enum):
     """INSERT whose rows the client sends after it, as blocks."""
     SET = "set"
     KILL = "kill"
-    TEMPORARY = "temporary"
-    """CREATE TEMPORARY TABLE."""
+    EMPTY = "empty"
+    REFUSED = "refused"
+    """What chDB would accept but not do as a server does."""
     RUN = "run"
     """Everything else: DDL, INSERT ... SELECT, INSERT with its values in the text."""
 
@@ -81,13 +82,17 @@ class Token:
 class Statement:
     kind: Kind
     sql: str
-    """The text to run. Of INSERT_BLOCKS: without VALUES or FORMAT at its end."""
+    """The text to run. Of INSERT_BLOCKS: up to SETTINGS, VALUES or FORMAT."""
+    clause: str = ""
+    """Of INSERT_BLOCKS: its SETTINGS clause, as written."""
     target: str = ""
     """Of INSERT_BLOCKS: the table or table function, as written."""
     columns: str = ""
     """Of INSERT_BLOCKS: what stands between the brackets after it, as written, or nothing."""
-    settings: tuple[str, ...] = ()
-    """Of SET: the names it sets."""
+    names: tuple[str, ...] = ()
+    """Of SET: the settings it sets."""
+    reason: str = ""
+    """Of REFUSED: what is wrong and what to do."""
 
 
 def tokens(sql: str) -> Iterator[Token]:
@@ -101,8 +106,10 @@ def tokens(sql: str) -> Iterator[Token]:
 def read(sql: str) -> Statement:
     """The statement in `sql`; a text that is no statement is RUN, so that the engine says what is wrong."""
     stream = tokens(sql)
-    first = next((token for token in stream if token.text != "("), None)
-    if first is None or first.kind != "word":
+    first = next((token for token in stream if token.text not in "(;"), None)
+    if first is None:
+        return Statement(Kind.EMPTY, sql)
+    if first.kind != "word":
         return Statement(Kind.RUN, sql)
     word = first.text.upper()
     if word == "INSERT":
@@ -114,13 +121,19 @@ def read(sql: str) -> Statement:
             return Statement(Kind.RUN, sql)
         return Statement(Kind.SELECT, _with_tagged_processes(_without_semicolon(sql)))
     if word in ("SHOW", "EXISTS", "DESCRIBE", "DESC", "EXPLAIN", "CHECK"):
+        if any(left.is_word("FORMAT", "INTO") and right.kind == "word" for left, right in itertools.pairwise(stream)):
+            return Statement(
+                Kind.REFUSED, sql, reason="the native protocol has its own format: leave FORMAT and INTO out"
+            )
         return Statement(Kind.READ, _show_processlist(sql))
     if word == "SET":
         after = list(tokens(sql))
         names = tuple(left.text.strip('`"') for left, right in itertools.pairwise(after) if right.text == "=")
-        return Statement(Kind.SET, sql, settings=names)
+        return Statement(Kind.SET, sql, names=names)
     if word == "CREATE" and any(token.is_word("TEMPORARY") for token in itertools.islice(stream, 3)):
-        return Statement(Kind.TEMPORARY, sql)
+        return Statement(
+            Kind.REFUSED, sql, reason="the local server keeps no temporary tables: create a table and drop it"
+        )
     if word == "KILL":
         return Statement(Kind.KILL, _with_tagged_id(sql))
     return Statement(Kind.RUN, sql)
@@ -153,12 +166,15 @@ def _insert_of_blocks(sql: str, head: list[Token]) -> Statement:
     """`head`: the items between INSERT and VALUES, `INTO [TABLE | FUNCTION] target [(columns)] [SETTINGS ...]`."""
     is_function = any(item.is_word("FUNCTION") for item in head[:2])
     named = list(itertools.dropwhile(lambda item: item.is_word("INTO", "TABLE", "FUNCTION"), head))
-    named = list(itertools.takewhile(lambda item: not item.is_word("SETTINGS"), named))
+    settings = next((item for item in named if item.is_word("SETTINGS")), None)
+    named = list(itertools.takewhile(lambda item: item is not settings, named))
     if not named:
         return Statement(Kind.RUN, sql)
+    clause = sql[settings.start :] if settings else ""
     lists = [item for item in named if item.kind == "group"][1 if is_function else 0 :]
     target = sql[named[0].start : lists[0].start if lists else named[-1].end].strip()
-    return Statement(Kind.INSERT_BLOCKS, sql, target, lists[0].text[1:-1].strip() if lists else "")
+    listed = lists[0].text[1:-1].strip() if lists else ""
+    return Statement(Kind.INSERT_BLOCKS, sql.removesuffix(clause), clause, target, listed)
 
 
 def _bracketed(sql: str, stream: Iterator[Token]) -> Iterator[Token]:
