@@ -17,6 +17,7 @@ StirbeatError
     ├── InvalidArgument   an argument of a request is refused
     ├── RequestRefused    no provider may try further (bad request, budget used up, expired)
     ├── VaultError        a stored secret cannot be decrypted with the configured keys
+    ├── RunFailed         a long run ended badly; the message names what failed
     └── GuardRefused      a sync guard refused to put the new rows in front of readers
 """
 
@@ -122,6 +123,10 @@ class RequestRefused(Fatal):
 
 class VaultError(Fatal):
     """A stored secret cannot be decrypted."""
+
+
+class RunFailed(Fatal):
+    """A long run ended badly."""
 
 
 class GuardRefused(Fatal):

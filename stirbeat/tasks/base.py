@@ -101,7 +101,9 @@ class FlowTask(celery.Task):  # type: ignore[misc]
         """
         queue = routing.scrape_queue(self.name, high=self._is_high())
         try:
-            ended: Exception = self.retry(args=(), kwargs=kwargs, countdown=wait_s, queue=queue, exc=reason, throw=False)
+            ended: Exception = self.retry(
+                args=(), kwargs=kwargs, countdown=wait_s, queue=queue, exc=reason, throw=False
+            )
         except exceptions.Reject:
             ended = exceptions.Reject(str(reason), requeue=True)
         return ended
