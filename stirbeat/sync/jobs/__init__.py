@@ -1,0 +1,1 @@
+"""Sync jobs: a file here that exports JOB is found by itself."""
