@@ -55,7 +55,7 @@ def list_(at: datetime.datetime, as_json: bool) -> None:
     for heading in ("row", "cron (UTC)", "next (UTC)"):
         grid.add_column(heading, no_wrap=True)
     for heading in ("task", "pausable", "catch up", "budget"):
-        grid.add_column(heading)
+        grid.add_column(heading, overflow="fold")
     for entry, firing in shown:
         arguments = "".join(f" {name}={value}" for name, value in entry.kwargs.items())
         grid.add_row(
