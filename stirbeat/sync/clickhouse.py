@@ -30,6 +30,8 @@ _AUTHENTICATION = frozenset({192, 193, 194, 516})
 _S3_REFUSALS = ("AccessDenied", "Access Denied", "InvalidAccessKeyId", "SignatureDoesNotMatch", "403")
 
 _log = logging.getLogger(__name__)
+# It logs a traceback for every attempt to connect; the error raised here says the same in a line.
+logging.getLogger("clickhouse_driver.connection").setLevel(logging.ERROR)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

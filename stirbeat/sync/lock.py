@@ -48,7 +48,7 @@ class Claim:
 
 
 def claim(engine: sa.Engine, wanted: job.Job, lease_s: float) -> Claim:
-    """Open a run of this job; raises errors.LeaseLost while another live run holds the job or its target."""
+    """Open a run of this job; raises errors.RunInProgress while a live run holds the job or its target."""
     run_id = uuid.uuid4()
     with postgres.transaction(engine) as connection:
         target = take(connection, wanted.relation.key)
@@ -189,7 +189,7 @@ def _abandon(connection: sa.Connection, row: sa.Row[Any], name: str) -> list[str
     identity = row.details.get("holder", {})
     dead = isinstance(identity, Mapping) and holder.surely_dead(identity)
     if left > datetime.timedelta(0) and not dead:
-        raise errors.LeaseLost(
+        raise errors.RunInProgress(
             f"sync {name} is already running in {row.worker} since {row.started_at:%H:%M:%S} UTC (run {row.id})",
             retry_after_s=left.total_seconds(),
         )

@@ -35,8 +35,9 @@ def run(
 ) -> Result:
     """Bring the job's mart to its target.
 
-    Raises errors.LeaseLost while another run holds the target, errors.GuardRefused when the new rows are not good
-    enough, errors.Fatal when the job cannot run, errors.RetryLater (ServiceUnavailable names the service) otherwise.
+    Raises errors.RunInProgress while another run holds the target and errors.LeaseLost once one took it over,
+    errors.GuardRefused when the new rows are not good enough, errors.Fatal when the job cannot run, errors.RetryLater
+    (ServiceUnavailable names the service) otherwise.
     Readers see the new rows whole or the old rows whole, whatever happens.
     """
     seconds: dict[str, float] = {}

@@ -22,7 +22,7 @@ _log = logging.getLogger(__name__)
 def hold(client: redis.Redis | None, target: str) -> Iterator[Callable[[], None]]:
     """Hold the target's lock and give the function that renews it, to be called more often than every TTL_S.
 
-    Raises errors.RetryLater when another run holds it.
+    Raises errors.RunInProgress when another run holds it.
     """
     if client is None:
         yield lambda: None
@@ -35,7 +35,7 @@ def hold(client: redis.Redis | None, target: str) -> Iterator[Callable[[], None]
         yield lambda: None
         return
     if not free:
-        raise errors.RetryLater(f"another sync of {target} is running", retry_after_s=TTL_S)
+        raise errors.RunInProgress(f"another sync of {target} is running", retry_after_s=TTL_S)
     try:
         yield lambda: _quietly(lambda: lock.extend(TTL_S, replace_ttl=True))
     finally:
