@@ -102,7 +102,7 @@ class Folder:
         """Whether some process (this one included) holds the lock."""
         try:
             probe = os.open(self.path / "lock", os.O_RDONLY | os.O_CLOEXEC)
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return False
         try:
             fcntl.flock(probe, fcntl.LOCK_SH | fcntl.LOCK_NB)
@@ -127,7 +127,7 @@ class Folder:
         """The process that last took the lock and has not let go of it in an orderly way."""
         try:
             return int(json.loads((self.path / "lock").read_text())["pid"])
-        except (FileNotFoundError, ValueError, KeyError, TypeError):
+        except (FileNotFoundError, NotADirectoryError, ValueError, KeyError, TypeError):
             return None
 
     def secrets(self) -> dict[str, str]:

@@ -20,6 +20,7 @@ def main(arguments: list[str]) -> None:
     """Drop to the user, tie the process to its parent, exec."""
     parent, death_signal, user = int(arguments[0]), int(arguments[1]), arguments[2]
     argv = arguments[4:]
+    environment = given_environment()  # now: after the change of user, /proc would not show it any more
     libc = ctypes.CDLL(None, use_errno=True)
     if user != "-":
         entry = pwd.getpwnam(user)
@@ -32,9 +33,16 @@ def main(arguments: list[str]) -> None:
     if os.getppid() != parent:  # it died before the wish was registered
         sys.exit("the parent is gone")
     try:
-        os.execvp(argv[0], argv)  # noqa: S606
+        os.execvpe(argv[0], argv, environment)  # noqa: S606
     except OSError as error:
         sys.exit(f"cannot run {argv[0]}: {error.strerror}")
+
+
+def given_environment() -> dict[str, str]:
+    """The environment exactly as it was given: Python itself adds LC_CTYPE to it under the C locale (PEP 538)."""
+    with open("/proc/self/environ", "rb") as file:
+        entries = [entry.partition(b"=") for entry in file.read().split(b"\0") if entry]
+    return {os.fsdecode(name): os.fsdecode(value) for name, _, value in entries}
 
 
 if __name__ == "__main__":

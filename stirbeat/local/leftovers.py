@@ -17,7 +17,7 @@ from typing import Any
 from stirbeat.local import procfs
 from stirbeat.local.services import base, postgres
 
-PATIENCE_S = 10.0  # what a leftover may take to end after SIGTERM
+PATIENCE_S = 5.0  # what a leftover may take to end after SIGTERM
 
 
 def find(folder: Path, stack_id: str, remembered: Mapping[str, Any]) -> set[procfs.Identity]:
