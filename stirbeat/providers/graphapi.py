@@ -21,7 +21,7 @@ from stirbeat.providers import body, headers
 _APP_THROTTLES = frozenset({4, 341})
 _THROTTLES = frozenset({17, 32, 613, *range(80000, 80015)})
 _PERMISSION = frozenset({3, 10, 368, *range(200, 300)})
-_TOKEN = frozenset({102, 190, 2500})
+_TOKEN = frozenset({102, 104, 190, 2500})
 # 110 with subcode 2207013: no business or creator account of that name is visible; 803: no such alias.
 _NOT_VISIBLE = frozenset({110, 803})
 _NOT_VISIBLE_SUBCODE = 2207013
