@@ -11,11 +11,12 @@ import functools
 import json
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ParamSpec
 
 import click
 import rich.console
+import rich.markup
 import rich.progress
 import rich.table
 
@@ -166,7 +167,7 @@ def history(job: str, limit: int, as_json: bool) -> None:
 @click.option("--generation", type=click.IntRange(0), help="Which one; the newest kept one by default.")
 @_with_exit_status
 def restore(job: str, generation: int | None) -> None:
-    """Put a kept generation of JOB's table back in front of readers. The job's next run puts new rows in front again."""
+    """Put a kept generation of JOB's table back in front of readers; the job's next run puts new rows there again."""
     (wanted,) = _wanted(job)
     number = restores.restore(_surroundings(), wanted, generation)
     click.echo(f"{wanted.relation.key}: generation {number} is in front of readers; the next run replaces it")
@@ -254,7 +255,7 @@ def _say(value: object) -> None:
     click.echo(json.dumps(value, default=str, indent=2))
 
 
-def _table(columns: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:
+def _table(columns: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:
     drawn = rich.table.Table(*columns, box=None)
     for row in rows:
         drawn.add_row(*map(rich.markup.escape, row))
