@@ -13,14 +13,12 @@ SAVED=$POLICY.before-stirbeat
 CLUSTERS=/etc/postgresql-common/createcluster.d
 NO_CLUSTER=$CLUSTERS/stirbeat.conf
 UNITS="rabbitmq-server.service redis-server.service postgresql.service pgbouncer.service epmd.service epmd.socket"
-OUTPUT=$(mktemp)
 
 ours() {
     grep -qF "$MARK" "$1" 2>/dev/null
 }
 
 clean_up() {
-    rm -f "$OUTPUT"
     if ours "$POLICY"; then rm -f "$POLICY"; fi
     if [ -e "$SAVED" ]; then mv -f "$SAVED" "$POLICY"; fi
     if ours "$NO_CLUSTER"; then
@@ -54,13 +52,12 @@ enabled() {
 }
 
 install() {
-    apt-get install -qq -y --no-install-recommends -o Dpkg::Use-Pty=0 -o DPkg::Lock::Timeout=300 "$@" \
-        >"$OUTPUT" 2>&1 </dev/null
+    output=$(apt-get install -qq -y --no-install-recommends -o Dpkg::Use-Pty=0 -o DPkg::Lock::Timeout=300 "$@" \
+        2>&1 </dev/null)
 }
 
 export DEBIAN_FRONTEND=noninteractive
 clean_up # after a killed run
-OUTPUT=$(mktemp)
 trap clean_up EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM HUP
@@ -72,7 +69,7 @@ if ! install "$@"; then
     dpkg --configure -a >/dev/null 2>&1 || true
     apt-get update -qq >/dev/null 2>&1 || true
     if ! install "$@"; then
-        tail -n 30 "$OUTPUT" >&2
+        printf '%s\n' "$output" | tail -n 30 >&2
         exit 1
     fi
 fi
