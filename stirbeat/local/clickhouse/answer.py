@@ -12,7 +12,6 @@ from stirbeat.local.clickhouse import engine, native, packets, running, statemen
 
 PROGRESS_SECONDS = 0.1
 CANCELLED = 394
-NOT_IMPLEMENTED = 48
 
 
 def skip_client_block(reader: wire.Reader, expected: tuple[native.Column, ...] | None) -> native.Shape:
@@ -23,6 +22,15 @@ def skip_client_block(reader: wire.Reader, expected: tuple[native.Column, ...] |
         return native.skip_block(reader, expected)
     except native.UnknownType as error:
         raise wire.ProtocolError(str(error)) from error
+
+
+def _blocks(data: bytes) -> list[tuple[native.Shape, bytes]]:
+    """The blocks of an answer that chDB gave whole. Raises ServerError: it is in another format than Native."""
+    try:
+        return native.split(data)
+    except (native.UnknownType, wire.ProtocolError, wire.EndOfInput) as error:
+        refusal = "the answer is not in the native protocol's own format: leave FORMAT out (NOT_IMPLEMENTED)"
+        raise engine.ServerError(engine.NOT_IMPLEMENTED, refusal) from error
 
 
 class Answer:
@@ -55,7 +63,7 @@ class Answer:
         if asked.kind is statement.Kind.EMPTY:
             raise engine.ServerError(engine.SYNTAX_ERROR, "Syntax error: Empty query (SYNTAX_ERROR)")
         if asked.kind is statement.Kind.REFUSED:
-            raise engine.ServerError(NOT_IMPLEMENTED, f"{asked.reason} (NOT_IMPLEMENTED)")
+            raise engine.ServerError(engine.NOT_IMPLEMENTED, f"{asked.reason} (NOT_IMPLEMENTED)")
         if asked.kind is statement.Kind.INSERT_BLOCKS:
             self._insert(asked)
             return
@@ -91,7 +99,7 @@ class Answer:
 
     def _read(self, sql: str) -> None:
         data, counts = self._session.run(sql)
-        blocks = native.split(data)
+        blocks = _blocks(data)
         columns = blocks[0][0].columns if blocks else self._session.names_and_types(sql)
         self._send(packets.data(native.header(columns)))
         for _, block in blocks:
@@ -100,7 +108,7 @@ class Answer:
 
     def _run_to_end(self, sql: str) -> None:
         data, counts = self._session.run(sql)
-        for index, (shape, block) in enumerate(native.split(data)):
+        for index, (shape, block) in enumerate(_blocks(data)):
             if not index:
                 self._send(packets.data(native.header(shape.columns)))
             self._send(packets.data(block))
@@ -134,7 +142,7 @@ class Answer:
             try:
                 native.layout_of(kind)
             except native.UnknownType as error:
-                raise engine.ServerError(NOT_IMPLEMENTED, f"{error} (NOT_IMPLEMENTED)") from error
+                raise engine.ServerError(engine.NOT_IMPLEMENTED, f"{error} (NOT_IMPLEMENTED)") from error
         self._send(packets.data(native.header(columns)))
         with tempfile.NamedTemporaryFile(dir=self._session.spool, suffix=".native") as spool:
             whole = 0

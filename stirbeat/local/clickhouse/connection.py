@@ -15,10 +15,11 @@ from stirbeat.local.clickhouse import answer, engine, log, packets, running, sta
 HELLO_SECONDS = 10.0
 SEND_SECONDS = 300.0
 """How long a client may leave an answer unread; the same as ClickHouse's send_timeout."""
+ENDED_SEND_SECONDS = 1.0
+"""The same once its query was ended: long enough for a client that is merely slow to get the error."""
 
 REQUIRED_PASSWORD = 516
 UNEXPECTED_PACKET = 101
-NOT_IMPLEMENTED = 48
 STD_EXCEPTION = 1001
 MAX_ID_BYTES = 200
 
@@ -69,17 +70,23 @@ class Connection:
                 session.close()
 
     def send(self, data: bytes) -> None:
-        """All of `data`; gives up with OSError when the query was ended while the client does not read."""
+        """All of `data`. Raises OSError: the client is gone, or has read nothing for too long."""
         left = memoryview(data)
-        deadline = time.monotonic() + SEND_SECONDS
+        moved = time.monotonic()
+        poll = select.poll()
+        poll.register(self._socket, select.POLLOUT)
         while left:
-            _, writable, _ = select.select([], [self._socket], [], 0.1)
-            if writable:
+            try:
                 left = left[self._socket.send(left, socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL) :]
-            elif self._run is not None and self._run.ended is not None and self._run.ended is not running.Why.CLIENT:
-                raise BrokenPipeError
-            elif time.monotonic() > deadline:
-                raise TimeoutError
+                moved = time.monotonic()
+            except BlockingIOError:
+                if time.monotonic() - moved > self._patience():
+                    raise TimeoutError from None
+                poll.poll(100)
+
+    def _patience(self) -> float:
+        ended = self._run.ended if self._run is not None else None
+        return {None: SEND_SECONDS, running.Why.GONE: 0.0}.get(ended, ENDED_SEND_SECONDS)
 
     def _receive(self, count: int) -> bytes:
         return self._socket.recv(count)
@@ -121,7 +128,7 @@ class Connection:
         if query.compressed:
             self._last_words(
                 engine.ServerError(
-                    NOT_IMPLEMENTED,
+                    engine.NOT_IMPLEMENTED,
                     "the local server does not compress: connect with compression=False (NOT_IMPLEMENTED)",
                 )
             )
@@ -178,5 +185,5 @@ class Connection:
 
 def _refuse_external_tables() -> NoReturn:
     raise engine.ServerError(
-        NOT_IMPLEMENTED, "the local server takes no external tables: use a table (NOT_IMPLEMENTED)"
+        engine.NOT_IMPLEMENTED, "the local server takes no external tables: use a table (NOT_IMPLEMENTED)"
     )

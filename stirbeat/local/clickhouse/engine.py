@@ -21,6 +21,7 @@ from stirbeat.local.clickhouse import native, packets
 
 UNKNOWN_EXCEPTION = 1002
 BAD_ARGUMENTS = 36
+NOT_IMPLEMENTED = 48
 SYNTAX_ERROR = 62
 UNKNOWN_DATABASE = 81
 
@@ -28,7 +29,10 @@ _ERROR = re.compile(r"(?:Code: (?P<code>\d+)\. (?=DB::Exception))+(?P<message>DB
 _REPEATED = re.compile(r"^DB::Exception: Code: \d+\. (?=DB::Exception: )")
 _VERSION = re.compile(r" \(version [\d.]+\)\.?(?: \([A-Z_0-9]+\))?\s*$")
 
-_PLAIN = "SETTINGS describe_compact_output = 0, describe_include_subcolumns = 0, print_pretty_type_names = 0"
+_PLAIN = (
+    "SETTINGS describe_compact_output = 0, describe_include_subcolumns = 0, print_pretty_type_names = 0, "
+    "max_result_rows = 0, max_result_bytes = 0, limit = 0, offset = 0"
+)
 """A DESCRIBE whose answer no setting of the client changes, with types as they stand in blocks."""
 
 _NO_SETTINGS = frozenset({"log_comment", "session_id"})
@@ -142,6 +146,8 @@ class Session:
         Raises ServerError: a setting that does not exist (115) or has an impossible value; then none holds.
         """
         wanted = {name: value for name, value in settings.items() if name not in _NO_SETTINGS}
+        if wanted.get("readonly", "0") != "0":
+            raise ServerError(NOT_IMPLEMENTED, "the local server has no readonly queries: leave the setting out")
         if wanted != self._applied:
             self.untag()
             known = sorted(self._own & wanted.keys())

@@ -129,6 +129,10 @@ def read(sql: str) -> Statement:
     if word == "SET":
         after = list(tokens(sql))
         names = tuple(left.text.strip('`"') for left, right in itertools.pairwise(after) if right.text == "=")
+        if "readonly" in names:  # the session could then not even be given its next query's id
+            return Statement(
+                Kind.REFUSED, sql, reason="the local server has no readonly sessions: leave the setting out"
+            )
         return Statement(Kind.SET, sql, names=names)
     if word == "CREATE" and any(token.is_word("TEMPORARY") for token in itertools.islice(stream, 3)):
         return Statement(

@@ -54,6 +54,25 @@ def test_queries_run_at_once_and_one_that_fails_hurts_no_other(connect, backgrou
     assert max(run.seconds for run in runs) < 3, "three queries of 1.2 s took turns"
 
 
+def test_many_clients_with_short_queries_each_get_their_own_answers(connect, client, background):
+    client.execute("CREATE TABLE shared (who UInt8, n UInt32) ENGINE = MergeTree ORDER BY n")
+
+    def work(who):
+        own = connect()
+        for number in range(25):
+            own.execute("INSERT INTO shared VALUES", [(who, number)])
+            assert own.execute(
+                "SELECT %(x)s, getSetting('max_block_size')", {"x": who}, settings={"max_block_size": who + 1}
+            ) == [(who, who + 1)]
+        return own.execute("SELECT count() FROM shared WHERE who = %(x)s", {"x": who})
+
+    workers = [background(lambda who=who: work(who)) for who in range(6)]
+    for worker in workers:
+        worker.join(30)
+        assert worker.error is None
+        assert worker.result == [(25,)]
+
+
 def test_a_query_sees_its_settings_and_the_next_query_does_not(client):
     setting = "SELECT toString(getSetting('max_block_size'))"
     (before,) = client.execute(setting)
@@ -93,3 +112,26 @@ def test_external_tables_are_refused_and_the_connection_goes_on(client):
         client.execute("SELECT * FROM t", external_tables=[table])
     assert refused.value.code == 48
     assert client.execute("SELECT 1") == [(1,)]
+
+
+def test_a_readonly_query_or_session_is_refused_and_the_session_goes_on(client):
+    for run in (
+        lambda: client.execute("SELECT 1", settings={"readonly": 1}),
+        lambda: client.execute("SET readonly = 1"),
+    ):
+        with pytest.raises(errors.ServerException, match="readonly") as refused:
+            run()
+        assert refused.value.code == 48
+        assert client.execute("SELECT 1") == [(1,)]
+
+
+def test_limits_on_the_result_hold_for_the_result_alone(client):
+    limits = {"max_result_rows": 1, "result_overflow_mode": "throw"}
+    assert client.execute("SELECT 1 AS a, 2 AS b, 3 AS c", settings=limits) == [(1, 2, 3)]
+    with pytest.raises(errors.ServerException) as refused:
+        client.execute("SELECT number FROM numbers(5)", settings=limits)
+    assert refused.value.code == 396
+
+
+def test_a_setting_that_only_http_knows_does_not_stop_dbt(client):
+    assert client.execute("SELECT 1", settings={"session_id": "dbt::1"}) == [(1,)]
