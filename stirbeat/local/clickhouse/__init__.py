@@ -14,7 +14,7 @@ and `client.last_query.progress.written_rows` is the exact number of rows writte
 (code 36) unless `s3_truncate_on_insert = 1`. A failed or killed export leaves no object.
 
 Ending a query: KILL QUERY, a client's Cancel or disappearance, and `max_execution_time` end reads, exports and inserts
-alike, as soon as chDB has finished the block at hand. Not seen by KILL QUERY is an INSERT whose client still sends rows:
+alike, as soon as chDB has finished the block at hand. KILL QUERY does not see an INSERT whose client still sends rows:
 these wait in a file, and nothing of them has reached the engine. An INSERT ... SELECT into a table that is ended keeps
 the parts already written, as on any ClickHouse.
 
@@ -23,6 +23,6 @@ tables (chDB forgets them after the statement), no `readonly`, no FORMAT or INTO
 AggregateFunction not in inserted blocks. An unknown setting is an error even where a server would only log it, except
 `session_id`, which dbt-clickhouse sends. `queryID()` gives chDB's own id; `query_id` in KILL QUERY and in a SELECT from
 `system.processes` is the client's, which travels as `log_comment`, so a `log_comment` that the client sets is lost.
-A database named in the Hello is created if missing. There is no `system.query_log`. Whoever knows the password can read,
+A database named in the Hello is created if missing. There is no `system.query_log`. Who knows the password can read,
 through `file()`, whatever this process may read, its environment included: it is for one machine and its owner.
 """
