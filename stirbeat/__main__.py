@@ -1,0 +1,5 @@
+"""`python -m stirbeat` is `stirbeat`."""
+
+from stirbeat.cli.main import main
+
+main()

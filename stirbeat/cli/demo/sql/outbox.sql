@@ -1,0 +1,2 @@
+-- Events waiting to be published.
+select count(*) as events from outbox
