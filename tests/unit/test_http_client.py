@@ -228,7 +228,7 @@ def test_no_failure_tells_the_secret(server: _Server, secret_in: str, caplog: py
     assert "TOKEN" not in caplog.text
 
 
-def test_a_refused_connection_says_so_and_is_asked_for_twice_at_most() -> None:
+def test_a_refused_connection_says_so() -> None:
     with pytest.raises(client_http.NoAnswer, match="no connection to the host"):
         client_http.Client().fetch(_vendor(f"http://127.0.0.1:{_free_port()}"), exchange.Call("/x"), {"key": TOKEN})
 

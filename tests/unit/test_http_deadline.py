@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import random
 import socket
 import threading
 import time
@@ -239,6 +240,40 @@ def test_a_connection_that_went_back_to_the_pool_is_not_cut_by_the_deadline_of_i
         assert client.fetch(vendor, exchange.Call("/x"), {}).body == b"{}"
 
     assert len(connections) == 1
+
+
+def test_exchanges_that_run_late_never_break_those_that_share_their_connections(
+    serve: Callable[[Serve], str],
+) -> None:
+    # given one pool, a server that answers at about the deadline of the hasty, and a patient vendor on the same host
+    def keep_alive(connection: socket.socket) -> None:
+        while _request(connection):
+            time.sleep(random.uniform(0.0, 0.3))
+            connection.sendall(HEAD + b"content-length: 2\r\n\r\n{}")
+
+    address = serve(keep_alive)
+    client, hasty, patient = http.Client(), _vendor(address, deadline_s=0.15), _vendor(address, deadline_s=20)
+    results: list[bool] = []
+    failures: list[Exception] = []
+
+    def work(vendor: provider.Provider) -> None:
+        for _ in range(15):
+            try:
+                results.append(client.fetch(vendor, exchange.Call("/x"), {}).body == b"{}")
+            except http.NoAnswer as error:
+                if vendor is patient:
+                    failures.append(error)
+
+    threads = [threading.Thread(target=work, args=(vendor,)) for vendor in (hasty, patient) * 8]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    # then no deadline of the one was ever felt by the other
+    assert failures == []
+    assert all(results)
+    assert 8 * 15 < len(results) < 16 * 15
 
 
 def test_a_late_watchdog_never_cuts_a_socket_that_another_exchange_uses() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -13,6 +14,8 @@ PLATFORM = "instagram"
 
 # Posts of one answer that are read; vendors give 12 to 50 a page.
 MOST_POSTS = 200
+
+_SHORTCODE = re.compile(r"[A-Za-z0-9_-]{1,60}")
 
 
 def asked_handle(context: flow.Context) -> str:
@@ -82,6 +85,6 @@ def of_asked_account(found: Sequence[records.Post], context: flow.Context) -> No
 
 def post_key(value: Any) -> str:
     """A shortcode. Raises errors.InvalidRecord when it is none."""
-    if isinstance(value, str) and 0 < len(value) <= 60 and value.replace("-", "").replace("_", "").isalnum():
+    if isinstance(value, str) and _SHORTCODE.fullmatch(value):
         return value
     raise errors.InvalidRecord("a post without a shortcode")
