@@ -23,6 +23,7 @@ def create() -> celery.Celery:
     configured = settings.get()
     built = celery.Celery("stirbeat", set_as_current=True)
     built.config_from_object("celeryconfig")
+    built.steps["consumer"].add("stirbeat.tasks.consumer:DeadLetters")
     for module in pkgutil.iter_modules(tasks.__path__):
         if module.name != "consumer":  # Celery's worker imports it by name; it is of no use to anyone else
             importlib.import_module(f"{tasks.__name__}.{module.name}")

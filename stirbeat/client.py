@@ -11,6 +11,7 @@ declarations Celery would not use RabbitMQ's delayed delivery and would declare 
 
 from __future__ import annotations
 
+import functools
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -18,7 +19,7 @@ from typing import Any
 import celery
 import kombu
 
-from stirbeat import errors, routing
+from stirbeat import errors, routing, settings
 from stirbeat.domain import catalogue, flow, requests
 
 # Reserved keyword arguments of a flow's message: which message of the request it is, and what was tried before.
@@ -86,10 +87,22 @@ def configuration(broker_url: str, plugins: tuple[str, ...] = ()) -> dict[str, A
 
 
 def connect(broker_url: str, plugins: tuple[str, ...] = ()) -> celery.Celery:
-    """A Celery app that can send to stirbeat's queues, and becomes the current app."""
-    app = celery.Celery("stirbeat-client", set_as_current=True)
+    """A Celery app that can send to stirbeat's queues. The process's current app stays what it is."""
+    app = celery.Celery("stirbeat-client", set_as_current=False)
     app.config_from_object(configuration(broker_url, plugins))
     return app
+
+
+@functools.cache
+def from_environment() -> celery.Celery:
+    """The app of a process that has none of ours: connected to STIRBEAT_BROKER_URL. Raises errors.SettingsError."""
+    sending = settings.producer()
+    return connect(sending.broker_url.get_secret_value(), sending.plugins)
+
+
+def is_configured(app: celery.Celery) -> bool:
+    """Whether an app sends to stirbeat's queues, and is not another service's own or Celery's default one."""
+    return bool(app.conf.task_default_exchange == routing.EXCHANGE)
 
 
 def submit(

@@ -6,6 +6,7 @@ A variable that starts with `STIRBEAT_` and names no setting is refused, so a ty
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import os
 import re
@@ -160,3 +161,24 @@ def from_environment(environment: Mapping[str, str]) -> Settings:
 def get() -> Settings:
     """The process's settings, read from the environment at the first call."""
     return from_environment(os.environ)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Producer:
+    """What a service needs that only sends requests: STIRBEAT_BROKER_URL, and STIRBEAT_PLUGINS where there are any."""
+
+    broker_url: pydantic.SecretStr
+    plugins: tuple[str, ...]
+
+
+@functools.cache
+def producer() -> Producer:
+    """The settings of a process that only sends. Raises errors.SettingsError when the broker is not named."""
+    url = os.environ.get("STIRBEAT_BROKER_URL", "")
+    if not url:
+        raise errors.SettingsError(
+            "STIRBEAT_BROKER_URL is missing: set it, or hand an app to stirbeat.client.submit() that "
+            "stirbeat.client.connect(broker_url) made"
+        )
+    plugins = tuple(part.strip() for part in os.environ.get("STIRBEAT_PLUGINS", "").split(",") if part.strip())
+    return Producer(pydantic.SecretStr(url), plugins)

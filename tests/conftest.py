@@ -10,18 +10,17 @@ import contextlib
 import json
 import os
 import tempfile
-import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 import redis
 import sqlalchemy as sa
-from clickhouse_driver import Client
 
 from stirbeat import errors, settings
 from stirbeat.local import stack as stacks
 from stirbeat.store import migrate
+from tests import own
 
 WITHOUT_SERVICES = ("unit", "conformance")
 _KEY = pytest.StashKey[stacks.Stack]()
@@ -101,17 +100,14 @@ def template_database(server: sa.Engine, worker_number: int) -> Iterator[str]:
     migrate.upgrade(engine)
     engine.dispose()
     yield name
-    _drop(server, name)
+    own.drop(server, name)
 
 
 @pytest.fixture
 def database_url(server: sa.Engine, template_database: str) -> Iterator[str]:
     """The URL of a database of the test's own, with every table."""
-    name = f"test_{uuid.uuid4().hex[:12]}"
-    with server.connect() as connection:
-        connection.execute(sa.text(f"create database {name} template {template_database}"))
-    yield server.url.set(database=name).render_as_string(hide_password=False)
-    _drop(server, name)
+    with own.database(server, template_database) as url:
+        yield url
 
 
 @pytest.fixture
@@ -141,13 +137,8 @@ def redis_client(redis_url: str) -> Iterator[redis.Redis]:
 @pytest.fixture
 def clickhouse_url(stack_environment: dict[str, str]) -> Iterator[str]:
     """The URL of a ClickHouse database of the test's own."""
-    url = stack_environment["STIRBEAT_CLICKHOUSE_URL"]
-    name = f"test_{uuid.uuid4().hex[:12]}"
-    with contextlib.closing(_clickhouse(url)) as client:
-        client.execute(f"CREATE DATABASE {name}")
-    yield url.rpartition("/")[0] + f"/{name}"
-    with contextlib.closing(_clickhouse(url)) as client:
-        client.execute(f"DROP DATABASE IF EXISTS {name} SYNC")
+    with own.clickhouse(stack_environment["STIRBEAT_CLICKHOUSE_URL"]) as url:
+        yield url
 
 
 @pytest.fixture
@@ -177,14 +168,3 @@ def count(database: sa.Engine) -> Callable[[str], int]:
             return int(connection.execute(sa.text(f"select count(*) from {table}")).scalar_one())
 
     return counted
-
-
-def _clickhouse(url: str) -> Client:
-    client: Client = Client.from_url(url)
-    client.close = client.disconnect
-    return client
-
-
-def _drop(server: sa.Engine, name: str) -> None:
-    with server.connect() as connection:
-        connection.execute(sa.text(f"drop database if exists {name} with (force)"))

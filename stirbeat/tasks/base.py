@@ -50,11 +50,16 @@ class FlowTask(celery.Task):  # type: ignore[misc]
     def apply_async(
         self, args: Sequence[object] | None = None, kwargs: Mapping[str, object] | None = None, **options: Any
     ) -> Any:
-        """Queue a request. Raises errors.InvalidArgument, and then nothing is queued."""
+        """Queue a request, from any process: one with an app of its own sends through STIRBEAT_BROKER_URL nevertheless.
+
+        Raises errors.InvalidArgument, errors.SettingsError (nothing is queued), errors.ServiceUnavailable.
+        """
         given = dict(kwargs or {})
         carried = {name: given.pop(name) for name in client.RESERVED if name in given}
         accepted = self.flow.accept(_named(self.flow, args or (), given))
-        return super().apply_async((), accepted | carried, **options)
+        if client.is_configured(self.app):
+            return super().apply_async((), accepted | carried, **options)
+        return client.from_environment().send_task(self.name, kwargs=accepted | carried, **options)
 
     def execute(self, args: Sequence[object], kwargs: Mapping[str, object]) -> str:
         """Run one hop of the request this message is about.

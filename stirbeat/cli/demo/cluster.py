@@ -6,7 +6,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 
 from stirbeat import routing
@@ -22,8 +22,11 @@ READY_S = 60.0
 class Cluster:
     """Starts the processes together, waits until each works, and stops them in an order that loses nothing."""
 
-    def __init__(self, environment: Mapping[str, str], folder: Path) -> None:
-        """environment: the STIRBEAT_* variables; folder: where logs go. Nothing runs yet."""
+    def __init__(self, environment: Mapping[str, str], folder: Path, *, only: Collection[str] = ()) -> None:
+        """environment: the STIRBEAT_* variables; folder: where logs go; only: these processes, empty for all.
+
+        Nothing runs yet.
+        """
         self.flower_port = ports.choose(("flower",), {})["flower"]
         self._environment = {
             **environment,
@@ -34,7 +37,9 @@ class Cluster:
             "LANG": "C.UTF-8",
         }
         self._logs = folder / "logs"
-        self.processes = {name: self._process(name, argv) for name, argv in self._commands().items()}
+        self.processes = {
+            name: self._process(name, argv) for name, argv in self._commands().items() if not only or name in only
+        }
 
     @property
     def flower_url(self) -> str:
