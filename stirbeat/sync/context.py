@@ -9,9 +9,8 @@ import sqlalchemy as sa
 
 from stirbeat import settings
 from stirbeat.store import engine as store_engine
-from stirbeat.sync import bucket, clickhouse
+from stirbeat.sync import bucket, clickhouse, throttle
 
-REDIS_TIMEOUT_S = 2
 EXPORT_S = 3600  # the longest an export may run in ClickHouse
 
 
@@ -42,11 +41,5 @@ def build(configured: settings.Settings, *, throttled: bool = True, engine: sa.E
         warehouse=clickhouse.Warehouse(configured.clickhouse_url.get_secret_value()),
         bucket=bucket.connect(configured),
         lease_s=configured.lease_s,
-        redis=redis.Redis.from_url(
-            configured.redis_url.get_secret_value(),
-            socket_timeout=REDIS_TIMEOUT_S,
-            socket_connect_timeout=REDIS_TIMEOUT_S,
-        )
-        if throttled
-        else None,
+        redis=throttle.connect(configured.redis_url.get_secret_value()) if throttled else None,
     )

@@ -118,6 +118,13 @@ def note(engine: sa.Engine, held: Claim, *, step: str, **details: object) -> Non
             raise _lost(held)
 
 
+def overtaken(engine: sa.Engine, held: Claim) -> errors.LeaseLost | None:
+    """The error to raise instead of whatever else went wrong, when another run holds the target by now."""
+    with postgres.transaction(engine) as connection:
+        fence = connection.execute(sa.select(_Target.fence).where(_Target.target == held.job.relation.key)).scalar()
+    return None if fence == held.fence else _lost(held)
+
+
 def finish(connection: sa.Connection, held: Claim, status: str, reason: str | None = None, **details: object) -> None:
     """Close the run row; one that was abandoned meanwhile stays so."""
     connection.execute(

@@ -38,8 +38,8 @@ def restore(surroundings: context.Context, wanted: job.Job, generation: int | No
             wish = "no older generation" if generation is None else f"no generation {generation} beside the live one"
             raise errors.InvalidArgument(f"{target} has {wish} (live: {live}); see `stirbeat sync history`")
         lock.raise_fence(connection, target, None)
-        swap.exchange(connection, wanted, wanted.relation.sibling(found.relation), live)
-        swap.park(connection, wanted.relation, live, found.run_id)
+        parked = swap.exchange(connection, wanted, wanted.relation.sibling(found.relation), live)
+        swap.park(connection, wanted.relation, live, parked, found.run_id)
         connection.execute(
             sa.update(_Generation)
             .where(_Generation.target == target, _Generation.generation == found.generation)

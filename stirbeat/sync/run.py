@@ -98,13 +98,18 @@ def _recorded(surroundings: context.Context, held: lock.Claim) -> Iterator[None]
     except BaseException as error:
         status = "REFUSED" if isinstance(error, errors.GuardRefused) else "FAILED"
         reason = str(error) if isinstance(error, errors.StirbeatError) else f"interrupted by {type(error).__name__}"
+        lost: errors.LeaseLost | None = None
         try:
+            lost = lock.overtaken(surroundings.engine, held)
             with postgres.transaction(surroundings.engine) as connection:
-                lock.finish(connection, held, status, reason)
+                lock.finish(connection, held, status, str(lost or reason))
             cleanup.cleanup(surroundings, held.job)
         except errors.StirbeatError as second:
             # The lease runs out and the next run cleans.
             _log.warning("the end of sync run %s could not be recorded: %s", held.run_id, second)
+        if lost is not None and isinstance(error, Exception):
+            # Whoever took over has cleaned up: a missing table or object is only how this run noticed.
+            raise lost from error
         raise
 
 

@@ -43,7 +43,7 @@ def swap(
         check()
         target = lock.verify(connection, held)
         number = _next_generation(connection, held.job.relation.key)
-        exchange(connection, held.job, staging, target.generation)
+        parked = exchange(connection, held.job, staging, target.generation)
         for column in held.job.columns:
             if column.description:
                 postgres.run(
@@ -51,7 +51,7 @@ def swap(
                     f"COMMENT ON COLUMN {held.job.relation}.{relation.quoted(column.name)}"
                     f" IS {relation.literal(column.description)}",
                 )
-        park(connection, held.job.relation, target.generation, held.run_id)
+        park(connection, held.job.relation, target.generation, parked, held.run_id)
         connection.execute(
             sa.insert(_Generation).values(
                 target=held.job.relation.key,
@@ -90,8 +90,10 @@ def patiently(engine: sa.Engine, once: Callable[[sa.Connection], int], target: s
         ) from error
 
 
-def exchange(connection: sa.Connection, wanted: job.Job, incoming: relation.Name, generation: int) -> None:
-    """`incoming` becomes the target; the table that was, if any, is kept under the name of its `generation`.
+def exchange(
+    connection: sa.Connection, wanted: job.Job, incoming: relation.Name, generation: int
+) -> relation.Name | None:
+    """`incoming` becomes the target; the table that was, if any, is kept under its generation's name, which is given.
 
     The views follow, and the new table takes over comments, grants and owner. Raises errors.Fatal naming what could not
     be taken along.
@@ -102,21 +104,28 @@ def exchange(connection: sa.Connection, wanted: job.Job, incoming: relation.Name
     postgres.run(connection, f"COMMENT ON TABLE {incoming} IS NULL")
     if not catalog.exists(connection, live):
         _rename(connection, incoming, live)
-        return
+        return None
     views = _lock(connection, live)
     suitable.require(wanted, suitable.target_problems(connection, wanted))
     for statement in catalog.carried(connection, live, incoming):
         postgres.run(connection, statement)
-    _rename(connection, live, live.kept(generation), f"__g{generation}")
+    parked = live.kept(generation)
+    _rename(connection, live, parked, f"__g{generation}")
     _rename(connection, incoming, live)
     for view in reversed(views):
         postgres.run(connection, view.rebind())
+    return parked
 
 
-def park(connection: sa.Connection, live: relation.Name, generation: int, run_id: uuid.UUID) -> None:
+def park(
+    connection: sa.Connection,
+    live: relation.Name,
+    generation: int,
+    parked: relation.Name | None,
+    run_id: uuid.UUID,
+) -> None:
     """Write down what became of the generation that was live; a table that no sync made is generation 0."""
-    parked = live.kept(generation)
-    if not catalog.exists(connection, parked):
+    if parked is None:
         connection.execute(
             sa.update(_Generation)
             .where(_Generation.target == live.key, _Generation.generation == generation)

@@ -10,12 +10,24 @@ import logging
 from collections.abc import Callable, Iterator
 
 import redis
+from redis import backoff, retry
 from redis import exceptions as redis_errors
 
 from stirbeat import errors
 
 TTL_S = 15
+TIMEOUT_S = 2
 _log = logging.getLogger(__name__)
+
+
+def connect(url: str) -> redis.Redis:
+    """A client that gives up quickly: without Redis the sync goes on. Nothing is sent yet."""
+    return redis.Redis.from_url(
+        url,
+        socket_timeout=TIMEOUT_S,
+        socket_connect_timeout=TIMEOUT_S,
+        retry=retry.Retry(backoff.NoBackoff(), 0),
+    )
 
 
 @contextlib.contextmanager

@@ -119,9 +119,8 @@ def fill(surroundings: context.Context) -> Fill:
     """Replaces the mart's rows by `rows` of them, keys from `first` on, or by those of a SELECT."""
 
     def filled(rows: int = 0, first: int = 0, query: str = "") -> None:
-        wanted = query or (
-            f"SELECT concat('k', toString(number)), number, concat('note ', toString(number)) FROM numbers({first}, {rows})"
-        )
+        keys = "concat('k', toString(number)), number, concat('note ', toString(number))"
+        wanted = query or f"SELECT {keys} FROM numbers({first}, {rows})"
         with surroundings.warehouse.connect() as client:
             client.execute("TRUNCATE TABLE mart_small")
             client.execute(f"INSERT INTO mart_small {wanted}")
