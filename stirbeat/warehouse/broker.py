@@ -34,6 +34,7 @@ class Broker:
                 self.connection: amqp.Connection = self._kombu.connect()
                 topology.declare(self._kombu)
                 self.channel: amqp.Channel = self._kombu.channel()
+                self.channel.auto_decode = False  # bodies stay the bytes they are, whatever encoding they claim
             except BaseException:
                 self.close()
                 raise

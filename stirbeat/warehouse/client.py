@@ -32,7 +32,7 @@ UNKNOWN_DATABASE = 81
 # broken network, memory, read-only or full disks, too many parts, a killed query, Keeper.
 _TRANSIENT = frozenset({3, 32, 159, 164, 198, 202, 203, 209, 210, 241, 242, 243, 252, 279, 319, 394, 425, 439, 999})
 
-_NAME = re.compile(r"^[A-Za-z_][A-Za-z0-9_]{0,199}$")
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,199}")
 
 
 # It logs a traceback for every attempt to connect; the error raised here says the same in a line.
@@ -150,7 +150,7 @@ class Client:
 def database_of(configured: settings.Settings) -> str:
     """The database that the URL names, "default" without one. Raises errors.SettingsError for a strange name."""
     name = urlsplit(configured.clickhouse_url.get_secret_value()).path.strip("/") or "default"
-    if not _NAME.match(name):
+    if not _NAME.fullmatch(name):
         raise errors.SettingsError(
             "STIRBEAT_CLICKHOUSE_URL must end in a database name of letters, digits and underscores"
         )
@@ -159,6 +159,6 @@ def database_of(configured: settings.Settings) -> str:
 
 def quoted(name: str) -> str:
     """A table's or column's name as it is written in a statement."""
-    if not _NAME.match(name):
+    if not _NAME.fullmatch(name):
         raise QueryRefused(f"{name!r:.80} is no name of a table or column")
     return f"`{name}`"

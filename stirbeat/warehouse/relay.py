@@ -77,10 +77,10 @@ class _Relay:
             moved = 0
             for shard in range(SHARDS):
                 moved += self._move(publish, shard)
-                backoff.reset()
                 publish.beat()
                 if stop.is_set():
                     return
+            backoff.reset()
             now = time.monotonic()
             if moved:
                 last_at = now

@@ -20,9 +20,9 @@ _MICROSECOND = datetime.timedelta(microseconds=1)
 # What ClickHouse's DateTime64 can hold (its documentation); beyond it, it would store another time in silence.
 _FIRST_YEAR, _LAST_YEAR = 1900, 2299
 
-_INTEGER = re.compile(r"^(U?)Int(8|16|32|64)$")
-_WRAPPED = re.compile(r"^(Nullable|LowCardinality)\((.*)\)$")
-_DATETIME64 = re.compile(r"^DateTime64\(6, 'UTC'\)$")
+_INTEGER = re.compile(r"(U?)Int(8|16|32|64)")
+_WRAPPED = re.compile(r"(Nullable|LowCardinality)\((.*)\)")
+_DATETIME64 = re.compile(r"DateTime64\(6, 'UTC'\)")
 
 Convert = Callable[[Any], Any]
 
@@ -96,17 +96,17 @@ def converter(field: events.Field) -> Convert:
 
 
 def _converter(kind: str) -> Convert:
-    wrapped = _WRAPPED.match(kind)
+    wrapped = _WRAPPED.fullmatch(kind)
     if wrapped and wrapped[1] == "Nullable":
         return functools.partial(_optional, _converter(wrapped[2]))
     if wrapped:
         return _converter(wrapped[2])
-    integer = _INTEGER.match(kind)
+    integer = _INTEGER.fullmatch(kind)
     if integer:
         bits = int(integer[2])
         low, high = (0, (1 << bits) - 1) if integer[1] else (-(1 << (bits - 1)), (1 << (bits - 1)) - 1)
         return functools.partial(_whole, low, high)
-    if _DATETIME64.match(kind):
+    if _DATETIME64.fullmatch(kind):
         return _microseconds
     simple: Mapping[str, Convert] = {"String": _text, "UUID": _uuid, "Float64": _number, "Bool": _truth}
     if kind not in simple:

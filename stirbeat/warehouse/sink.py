@@ -12,6 +12,7 @@ import dataclasses
 import logging
 import threading
 import time
+from collections.abc import Callable
 
 import amqp
 
@@ -49,9 +50,10 @@ def run(configured: settings.Settings, stop: threading.Event, options: Options |
     while not stop.is_set():
         try:
             schema.migrate(configured)
-            with client.Client(configured) as warehouse, _Session(configured, warehouse, options, tally) as session:
-                backoff.reset()
-                session.serve(stop)
+            with client.Client(configured) as warehouse:
+                session = _Session(configured, warehouse, options, tally, on_stored=backoff.reset)
+                with session:
+                    session.serve(stop)
             break
         except errors.ServiceUnavailable as error:
             wait_s = backoff.next_s()
@@ -65,9 +67,15 @@ class _Session:
     """One connection to the broker, and the messages that it handed out and that are not acknowledged yet."""
 
     def __init__(
-        self, configured: settings.Settings, warehouse: client.Client, options: Options, tally: batch.Tally
+        self,
+        configured: settings.Settings,
+        warehouse: client.Client,
+        options: Options,
+        tally: batch.Tally,
+        on_stored: Callable[[], None],
     ) -> None:
         self._warehouse = warehouse
+        self._on_stored = on_stored
         self._options = options
         self._tally = tally
         self._held: collections.deque[amqp.Message] = collections.deque()
@@ -137,7 +145,8 @@ class _Session:
         Raises errors.ServiceUnavailable when ClickHouse has been failing for HOLD_S.
         """
         taken = [self._held[index] for index in range(min(len(self._held), self._options.size))]
-        messages = [batch.Message(message.delivery_info["routing_key"], message.body) for message in taken]
+        # py-amqp gives an empty body as text.
+        messages = [batch.Message(message.delivery_info["routing_key"], message.body or b"") for message in taken]
         try:
             stored = batch.store(self._warehouse, messages)
         except (errors.ServiceUnavailable, client.QueryRefused) as error:
@@ -152,6 +161,7 @@ class _Session:
         self._oldest_at = self._last_at = time.monotonic()
         self._failing_since = None
         self._backoff.reset()
+        self._on_stored()
         self._tally.add(stored)
         if stored.poison:
             logger.warning("%d messages are no events: see the table %s", stored.poison, schema.POISON)

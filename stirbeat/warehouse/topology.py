@@ -4,18 +4,9 @@ from __future__ import annotations
 
 import kombu
 
-from stirbeat import routing
+from stirbeat import client, routing
 
 EVENTS = kombu.Exchange(routing.EVENTS_EXCHANGE, type="topic", durable=True)
-
-DEAD = kombu.Exchange(routing.DEAD_EXCHANGE, type="topic", durable=True)
-DEAD_QUEUE = kombu.Queue(
-    routing.DEAD_QUEUE,
-    exchange=DEAD,
-    routing_key="#",
-    durable=True,
-    queue_arguments={"x-queue-type": "quorum"},
-)
 
 # The sink judges events itself, so only one that kills it, again and again, is ever dead-lettered. The limit is far
 # above the task queues': a batch comes back once for every outage of ClickHouse or RabbitMQ that outlasts its hold.
@@ -38,5 +29,5 @@ WAREHOUSE_QUEUE = kombu.Queue(
 def declare(connection: kombu.Connection) -> None:
     """Declare everything. Idempotent; raises amqp.PreconditionFailed where something else has one of the names."""
     with connection.channel() as channel:
-        for queue in (DEAD_QUEUE, WAREHOUSE_QUEUE):
+        for queue in (client.dead_letters(), WAREHOUSE_QUEUE):
             queue(channel).declare()

@@ -30,7 +30,7 @@ ALWAYS_EXCLUDED = "tag:deprecated"
 TIMEOUT_S = 6 * 3600.0
 GRACE_S = 10.0
 
-_SELECTOR = re.compile(r"^[A-Za-z0-9_+@*.:/,][A-Za-z0-9_+@*.:/,-]{0,199}$")
+_SELECTOR = re.compile(r"[A-Za-z0-9_+@*.:/,][A-Za-z0-9_+@*.:/,-]{0,199}")
 _OUTPUT_CHARACTERS = 4000
 _BAD = frozenset({"error", "fail", "runtime error"})
 
@@ -143,7 +143,7 @@ def _checked(selectors: Sequence[str]) -> tuple[str, ...]:
     if not selectors:
         raise errors.InvalidArgument("name at least one dbt selector, such as tag:core")
     for selector in selectors:
-        if not _SELECTOR.match(selector):
+        if not _SELECTOR.fullmatch(selector):
             raise errors.InvalidArgument(f"{selector!r:.80} is no dbt selector: write it like tag:core or +model_name")
     return tuple(selectors)
 
