@@ -28,7 +28,8 @@ class Process:
     """A child in a session of its own, which cannot outlive this process.
 
     The environment is exactly `environ`: nothing is inherited. Standard output and error go to `log` (appended, mode
-    0600). When this process dies in any way, the kernel sends the child `death_signal`.
+    0600). When this process dies in any way, the kernel sends the child `death_signal`
+    (the child alone: its own children must notice its end themselves, as those of Celery, Postgres and Erlang do).
     `start` may be called again after the child has ended.
     """
 
