@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import math
 import random
 from collections.abc import Iterable, Sequence
@@ -54,9 +55,10 @@ def plan(declared: provider.Provider, function: str, seen: snapshot.Snapshot) ->
     enabled = [row for row in known if row.enabled]
     rows = tuple(row for row in enabled if row.id not in seen.unreadable)
     own = [windows.own(declared, function, str(row.id), row.app) for row in rows]
+    wider = [_subjects(row, function) for row in rows]
     candidates = tuple(
-        limiter.Candidate(tuple(window.key for window in mine), _subjects(row, function))
-        for row, mine in zip(rows, own, strict=True)
+        limiter.Candidate(tuple(window.key for window in windows_), json.dumps(subjects_).encode())
+        for windows_, subjects_ in zip(own, wider, strict=True)
     )
     everybody = subjects.provider(declared.name)
     return Plan(
@@ -69,8 +71,8 @@ def plan(declared: provider.Provider, function: str, seen: snapshot.Snapshot) ->
         rows=rows,
         candidates=candidates,
         cooling=tuple(
-            max(row.cooling_s or 0.0, *(seen.cooling_s(subject) for subject in (everybody, *candidate.subjects)))
-            for row, candidate in zip(rows, candidates, strict=True)
+            max(row.cooling_s or 0.0, *(seen.cooling_s(subject) for subject in (everybody, *subjects_)))
+            for row, subjects_ in zip(rows, wider, strict=True)
         ),
         disabled=len(known) - len(enabled),
         unreadable=len(enabled) - len(rows),

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
+import json
 import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -17,17 +19,19 @@ _LOG = logging.getLogger(__name__)
 _HERE = Path(__file__).parent
 T = TypeVar("T")
 
-# Redis answers nobody else while a script runs, so the candidates of one decision are bounded.
-MOST_CANDIDATES = 16
+# Candidates of one question. One of the first few has room nearly always, and every key more is time in both processes;
+# Redis answers nobody else while a script runs, so the further ones are bounded too.
+FIRST_CANDIDATES = 8
+MORE_CANDIDATES = 32
 RETRY_AFTER_S = 5.0
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Candidate:
-    """Someone who may be chosen: keys of its own windows, and the subjects whose cooldown keeps it out."""
+    """Someone who may be chosen: keys of its own windows, and the subjects whose cooldown keeps it out (as JSON)."""
 
     keys: tuple[bytes, ...]
-    subjects: tuple[str, ...]
+    subjects: bytes
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -61,21 +65,17 @@ class Limiter:
         """One token from every shared window and every own window of the first candidate that has room everywhere.
 
         own: the own windows of any one candidate; their limits hold for all.
-        At most MOST_CANDIDATES candidates, in the order in which they are to be tried.
+        candidates: in the order in which they are to be tried.
         """
         keys = [cooldowns, *(window.key for window in shared)]
-        subjects: list[str] = []
         for candidate in candidates:
-            keys.extend(candidate.keys)
-            subjects.extend(candidate.subjects)
-        arguments: list[str | int] = [len(shared), len(own), len(candidates), len(candidates[0].subjects)]
-        for window in (*shared, *own):
-            arguments += (window.limit.calls, window.limit.period_s * 1000)
-        arguments.append(provider_subject)
-        arguments += subjects
-        chosen, wait_ms, limited, cooling, cause = _ask(lambda: self._take(keys=keys, args=arguments))
-        if chosen:
-            return Decision(chosen - 1)
+            keys += candidate.keys
+        limits = _limits(tuple((window.limit.calls, window.limit.period_s) for window in (*shared, *own)))
+        arguments = [len(shared), len(own), limits, provider_subject, *(candidate.subjects for candidate in candidates)]
+        answer = _ask(lambda: self._take(keys=keys, args=arguments))
+        if isinstance(answer, int):
+            return Decision(answer - 1)
+        wait_ms, limited, cooling, cause = answer
         return Decision(None, wait_ms / 1000, limited, cooling, cause - 1 if cause else None)
 
     def cool(self, provider: str, subjects: Sequence[str], seconds: float) -> None:
@@ -96,6 +96,12 @@ class Limiter:
 def _script(client: redis.Redis, name: str) -> Callable[..., Any]:
     """A script that is run by its digest, and loaded where Redis does not know it (any more)."""
     return cast("Callable[..., Any]", client.register_script((_HERE / name).read_text()))
+
+
+@functools.lru_cache(maxsize=1024)
+def _limits(limits: tuple[tuple[int, int], ...]) -> bytes:
+    """Calls and period (seconds) of windows as take.lua reads them."""
+    return json.dumps([number for calls, period_s in limits for number in (calls, period_s * 1000)]).encode()
 
 
 def _ask(question: Callable[[], T]) -> T:

@@ -59,8 +59,10 @@ class Pool:
         cooling = plan.cooling_s(time.monotonic())
         order = plan.shuffled([index for index, wait_s in enumerate(cooling) if wait_s <= 0])
         refusal = choose.Refusal(wait_s for wait_s in cooling if wait_s > 0)
-        for start in range(0, len(order), limiter.MOST_CANDIDATES):
-            batch = order[start : start + limiter.MOST_CANDIDATES]
+        start, size = 0, limiter.FIRST_CANDIDATES
+        while start < len(order):
+            batch = order[start : start + size]
+            start, size = start + size, limiter.MORE_CANDIDATES
             decision = self._limiter.take(
                 plan.cooldowns, plan.provider_subject, shared, plan.own, [plan.candidates[index] for index in batch]
             )
