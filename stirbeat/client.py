@@ -27,6 +27,9 @@ TURN = "_turn"
 HOPS = "_hops"
 RESERVED = frozenset({TURN, HOPS})
 
+# The name of the app that Celery makes where a process has none.
+_CELERYS_DEFAULT = "default"
+
 # Publishing waits for the broker's confirmation; a broker that does not answer is given up after about this long.
 PUBLISH_RETRIES = {"max_retries": 3, "interval_start": 0.1, "interval_step": 0.4, "interval_max": 1.0}
 CONFIRM_TIMEOUT_S = 10
@@ -102,6 +105,8 @@ def from_environment() -> celery.Celery:
 
 def is_configured(app: celery.Celery) -> bool:
     """Whether an app sends to stirbeat's queues, and is not another service's own or Celery's default one."""
+    if app.main == _CELERYS_DEFAULT:
+        return False  # without asking: its configuration would be whatever module named celeryconfig is importable
     return bool(app.conf.task_default_exchange == routing.EXCHANGE)
 
 

@@ -182,3 +182,8 @@ def producer() -> Producer:
         )
     plugins = tuple(part.strip() for part in os.environ.get("STIRBEAT_PLUGINS", "").split(",") if part.strip())
     return Producer(pydantic.SecretStr(url), plugins)
+
+
+def sends_only() -> bool:
+    """Whether this process is only told of the broker: it can send requests, and nothing else."""
+    return "STIRBEAT_DATABASE_URL" not in os.environ

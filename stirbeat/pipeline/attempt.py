@@ -127,6 +127,8 @@ def _exchange(
         answer = with_.http.fetch(declared, step.call(context), lease.secret())
     except http.NoAnswer as error:
         seen = error.outcome
+    except errors.TryNextProvider as error:  # the step cannot build its call from what is known
+        seen = outcome.schema_error(str(error))
     else:
         seen, usage = declared.classify(answer), declared.usage(answer)
         if seen.ok:
