@@ -40,10 +40,10 @@ def cleanup(surroundings: context.Context, wanted: job.Job) -> Cleaned:
 
 
 def after_crash(surroundings: context.Context, held: lock.Claim) -> None:
-    """Before a run begins: end the queries of dead runs, then clean."""
-    for query_id in held.abandoned:
+    """Before a run begins: end the queries that earlier runs left, then clean."""
+    for query_id in surroundings.warehouse.running(held.stray):
         if not surroundings.warehouse.kill(query_id):
-            _log.warning("export %s of a dead run may still be running in ClickHouse", query_id)
+            _log.warning("export %s of an earlier run may still be running in ClickHouse", query_id)
     cleanup(surroundings, held.job)
 
 

@@ -9,7 +9,7 @@ import contextlib
 import dataclasses
 import logging
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import clickhouse_driver
 from clickhouse_driver import errors as driver_errors
@@ -83,15 +83,24 @@ class Warehouse:
                 self.kill(query_id)
             raise
 
+    def running(self, query_ids: Sequence[str]) -> list[str]:
+        """Those of these queries that the server is working on."""
+        if not query_ids:
+            return []
+        with self.connect() as client:
+            found = client.execute(
+                "SELECT query_id FROM system.processes WHERE query_id IN %(ids)s", {"ids": tuple(query_ids)}
+            )
+        return [str(row[0]) for row in found]
+
     def kill(self, query_id: str) -> bool:
         """End the query and wait until the server no longer knows it; False when that could not be made sure."""
         deadline = time.monotonic() + GONE_WITHIN_S
         try:
             while time.monotonic() < deadline:
+                if not self.running([query_id]):
+                    return True
                 with self.connect() as client:
-                    running = "SELECT count() FROM system.processes WHERE query_id = %(id)s"
-                    if not client.execute(running, {"id": query_id})[0][0]:
-                        return True
                     client.execute("KILL QUERY WHERE query_id = %(id)s SYNC", {"id": query_id})
                 time.sleep(_POLL_S)
         except errors.StirbeatError as error:

@@ -10,7 +10,7 @@ SELECT 'it is part of an inheritance tree'
 UNION ALL
 -- Objects elsewhere that hold on to the table or its row type by identity: foreign keys, materialized views,
 -- SQL-standard function bodies, policies, columns of the row type.
-SELECT DISTINCT pg_describe_object(d.classid, d.objid, 0) || ' depends on it'
+SELECT DISTINCT pg_describe_object(d.classid, d.objid, d.objsubid) || ' depends on it'
   FROM live
   JOIN pg_class c ON c.oid = live.oid
   JOIN pg_depend d ON (d.refclassid = 'pg_class'::regclass AND d.refobjid = c.oid)

@@ -17,6 +17,7 @@ from stirbeat.sync import bucket, cast, clickhouse, context, job, lock
 from stirbeat.sync import progress as progress_model
 
 ATTEMPTS = 2
+S3_ATTEMPTS = 8  # by ClickHouse, some seconds in all; its default of hundreds outlasts max_execution_time
 _THROW = "throw"
 # A `break` in any of these publishes a truncated file as a success.
 _OVERFLOWS = ("read", "timeout", "join", "group_by", "sort", "result", "distinct", "set", "transfer")
@@ -37,7 +38,7 @@ def export(
     check: Callable[[], None],
     report: progress_model.Report,
 ) -> Exported:
-    """Export the job's source. A lost connection is tried once more, under a new key.
+    """Export the job's source. A lost connection is tried once more, under a new key, once the first query is gone.
 
     Raises errors.Fatal when a column cannot be carried, errors.ServiceUnavailable naming the service that is away.
     """
@@ -61,7 +62,8 @@ def export(
             )
             return Exported(surroundings.bucket.head(key), rows)
         except errors.ServiceUnavailable as error:
-            if attempt == ATTEMPTS or error.service != clickhouse.SERVICE:
+            lost = error.service == clickhouse.SERVICE
+            if attempt == ATTEMPTS or not lost or not surroundings.warehouse.kill(str(query_id)):
                 raise
             _log.warning("export of %s is tried again: %s", held.job.name, error)
     raise AssertionError("the last attempt returns or raises")
@@ -99,6 +101,7 @@ def _settings(seconds: int) -> dict[str, object]:
         **{f"{name}_overflow_mode": _THROW for name in _OVERFLOWS},
         "max_execution_time": seconds,
         "s3_check_objects_after_upload": 1,
+        "s3_retry_attempts": S3_ATTEMPTS,
     }
 
 

@@ -28,6 +28,7 @@ from stirbeat.sync import holder, job, postgres
 KIND = "sync"
 CLAIM_LOCK_MS = 5000
 BEATS_A_LEASE = 4
+STRAY_FOR = datetime.timedelta(days=1)  # longer than any export may run
 _Run, _Target = run_model.Run, sync_model.SyncTarget
 Held: TypeAlias = "sa.Row[int, int, uuid.UUID | None]"  # fence, generation, run_id
 _log = logging.getLogger(__name__)
@@ -37,14 +38,14 @@ _log = logging.getLogger(__name__)
 class Claim:
     """A run that holds its target. `live_generation` is 0 where none was put before readers by a sync yet.
 
-    abandoned: the export queries, by their ids, that dead runs before this one may have left running.
+    stray: the export queries, by their ids, that earlier runs may have left running.
     """
 
     job: job.Job
     run_id: uuid.UUID
     fence: int
     live_generation: int
-    abandoned: tuple[str, ...] = ()
+    stray: tuple[str, ...] = ()
 
 
 def claim(engine: sa.Engine, wanted: job.Job, lease_s: float) -> Claim:
@@ -52,11 +53,9 @@ def claim(engine: sa.Engine, wanted: job.Job, lease_s: float) -> Claim:
     run_id = uuid.uuid4()
     with postgres.transaction(engine) as connection:
         target = take(connection, wanted.relation.key)
-        abandoned = [
-            query
-            for row in _open_runs(connection, wanted.name, target.run_id)
-            for query in _abandon(connection, row, wanted.name)
-        ]
+        for row in _open_runs(connection, wanted.name, target.run_id):
+            _abandon(connection, row, wanted.name)
+        stray = _stray(connection, wanted.name)
         fence = raise_fence(connection, wanted.relation.key, run_id)
         identity = holder.this()
         connection.execute(
@@ -70,7 +69,7 @@ def claim(engine: sa.Engine, wanted: job.Job, lease_s: float) -> Claim:
                 details={"target": wanted.relation.key, "fence": fence, "holder": identity},
             )
         )
-    return Claim(wanted, run_id, fence, target.generation, tuple(abandoned))
+    return Claim(wanted, run_id, fence, target.generation, stray)
 
 
 def take(connection: sa.Connection, target: str) -> Held:
@@ -191,7 +190,7 @@ def _open_runs(connection: sa.Connection, name: str, target_run: uuid.UUID | Non
     )
 
 
-def _abandon(connection: sa.Connection, row: sa.Row[Any], name: str) -> list[str]:
+def _abandon(connection: sa.Connection, row: sa.Row[Any], name: str) -> None:
     left: datetime.timedelta = row.lease_left
     identity = row.details.get("holder", {})
     dead = isinstance(identity, Mapping) and holder.surely_dead(identity)
@@ -204,7 +203,23 @@ def _abandon(connection: sa.Connection, row: sa.Row[Any], name: str) -> list[str
     connection.execute(
         sa.update(_Run).where(_Run.id == row.id).values(status="ABANDONED", reason=reason, finished_at=sa.func.now())
     )
-    return [str(row.details["attempt"])] if "attempt" in row.details else []
+
+
+def _stray(connection: sa.Connection, name: str) -> tuple[str, ...]:
+    """Exports of recent runs that did not end well: their queries may not have been ended."""
+    attempt = _Run.details["attempt"].astext
+    rows: sa.ScalarResult[str] = connection.execute(
+        sa.select(attempt)
+        .where(
+            _Run.kind == KIND,
+            _Run.name == name,
+            _Run.status.in_(("FAILED", "ABANDONED")),
+            _Run.started_at > sa.func.now() - STRAY_FOR,
+            attempt.is_not(None),
+        )
+        .order_by(_Run.started_at.desc())
+    ).scalars()
+    return tuple(rows)
 
 
 def _merged(details: Mapping[str, object]) -> sa.ColumnElement[Any]:
