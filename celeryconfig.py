@@ -34,3 +34,4 @@ if not settings.sends_only():
     redbeat_redis_url = settings.get().redis_url.get_secret_value()
     redbeat_key_prefix = "stirbeat:beat:"
     redbeat_lock_timeout = 30
+    redbeat_redis_options = {"socket_timeout": 10, "socket_connect_timeout": 10, "health_check_interval": 30}

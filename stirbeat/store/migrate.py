@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import sqlalchemy as sa
-from alembic import command, config
 
+from alembic import command, config
 from stirbeat import errors
 
 # The migrations stand beside the package, in a checkout as in the image.

@@ -36,12 +36,16 @@ class Run:
 
 
 @contextlib.contextmanager
-def opened(database: sa.Engine, kind: str, name: str, *, lease_s: float) -> Iterator[Run]:
+def opened(
+    database: sa.Engine, kind: str, name: str, *, lease_s: float, run_id: uuid.UUID | None = None
+) -> Iterator[Run]:
     """Hold the only open run of (kind, name) while the block runs; close it as COMPLETE, or as FAILED with the error.
 
-    Raises errors.RunInProgress while a live run holds it, errors.ServiceUnavailable.
+    run_id: identity of the order to run (the task's id). An order that comes twice runs once.
+    Raises errors.RunInProgress while a live run holds it or when this very run was there before,
+    errors.ServiceUnavailable.
     """
-    run = Run(uuid.uuid4(), kind, name)
+    run = Run(run_id or uuid.uuid4(), kind, name)
     _open(database, run, lease_s)
     stop = threading.Event()
     beat = threading.Thread(target=_renew, args=(database, run, lease_s, stop), name=f"lease-{name}", daemon=True)
@@ -72,7 +76,8 @@ def _open(database: sa.Engine, run: Run, lease_s: float) -> None:
         opened_id = connection.execute(sql.load("run_open"), bound).scalar_one_or_none()
     if opened_id is None:
         raise errors.RunInProgress(
-            f"{run.kind} {run.name} is running already; it is tried again at its next time", retry_after_s=lease_s
+            f"{run.kind} {run.name} is running already, or this order of it was carried out before",
+            retry_after_s=lease_s,
         )
 
 

@@ -5,20 +5,23 @@ from __future__ import annotations
 import celery
 
 from stirbeat import errors
+from stirbeat.domain import requests
 from stirbeat.store import runs
 from stirbeat.tasks import base, long_run
 from stirbeat.warehouse import transform
 
 
-@celery.shared_task(name="transform.run", base=long_run.LongRun)
-def run(selector: str, full_refresh: bool = False) -> str:
+@celery.shared_task(name="transform.run", base=long_run.LongRun, bind=True)
+def run(self: long_run.LongRun, selector: str, full_refresh: bool = False) -> str:
     """Build and test the models of one tag; every model's outcome is kept in the run row.
 
     Raises errors.RunFailed naming the models that failed, and what `warehouse.transform.run` raises.
     """
     with_ = base.process_tools()
     try:
-        with runs.opened(with_.database, "transform", selector, lease_s=with_.configured.lease_s) as held:
+        order = requests.ledger_id(self.request.id)
+        lease_s = with_.configured.lease_s
+        with runs.opened(with_.database, "transform", selector, lease_s=lease_s, run_id=order) as held:
             result = transform.run(with_.configured, (f"tag:{selector}",), full_refresh=full_refresh)
             held.details["seconds"] = round(result.seconds, 3)
             held.details["nodes"] = [

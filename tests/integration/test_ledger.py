@@ -209,7 +209,8 @@ def test_what_cannot_be_stored_as_a_whole_is_not_stored_at_all(
         taken_id = uuid.uuid5(request.id, "profile/natgeo")
         connection.execute(
             sa.text(
-                "insert into profile_log (id, request_id, platform, profile_key, source, observed_at, dimensions, metrics)"
+                "insert into profile_log"
+                " (id, request_id, platform, profile_key, source, observed_at, dimensions, metrics)"
                 " values (:id, :id, 'x', 'x', 'x', now(), '{}', '{}')"
             ),
             {"id": taken_id},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import uuid
 from collections.abc import Callable
 
 import pytest
@@ -58,3 +59,17 @@ def test_the_run_of_a_dead_worker_is_abandoned_by_the_next(database: sa.Engine) 
         pass
 
     assert [status for status, _ in statuses(database)] == ["ABANDONED", "COMPLETE"]
+
+
+def test_an_order_that_comes_twice_runs_once(database: sa.Engine) -> None:
+    order = uuid.uuid4()
+    with runs.opened(database, "transform", "core", lease_s=30, run_id=order):
+        pass
+
+    with (
+        pytest.raises(errors.RunInProgress, match="carried out before"),
+        runs.opened(database, "transform", "core", lease_s=30, run_id=order),
+    ):
+        pytest.fail("the order was carried out twice")
+
+    assert [status for status, _ in statuses(database)] == ["COMPLETE"]

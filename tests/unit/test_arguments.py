@@ -36,7 +36,7 @@ def test_the_forms_people_type_become_the_one_that_is_stored() -> None:
     ],
 )
 def test_a_handle_that_is_none_is_refused(handle: object) -> None:
-    with pytest.raises(errors.InvalidArgument, match="^handle must be ") as caught:
+    with pytest.raises(errors.InvalidArgument, match=r"^handle must be ") as caught:
         FLOW.accept({"handle": handle})
     assert len(str(caught.value)) < 400
 

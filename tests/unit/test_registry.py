@@ -55,7 +55,7 @@ def test_two_constants_of_one_name_are_refused(place: Path) -> None:
 def test_a_constant_of_the_wrong_type_is_refused(place: Path) -> None:
     (place / "acme_four.py").write_text("PLATFORM = 'tiktok'\n")
 
-    with pytest.raises(errors.RegistryError, match="acme_four.PLATFORM must be a Platform, not a str"):
+    with pytest.raises(errors.RegistryError, match=r"acme_four\.PLATFORM must be a Platform, not a str"):
         registry.collect("platforms", "PLATFORM", flow.Platform, ["acme_four"])
 
 

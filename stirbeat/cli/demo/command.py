@@ -31,6 +31,8 @@ from stirbeat.warehouse import client as warehouses
 from stirbeat.warehouse import schema
 
 POLL_S = 0.5
+WIDTH = 140  # columns, where the output is no terminal
+STEPS = ("lock", "export", "load", "guard", "index", "swap", "record")
 START_S = 90.0
 REQUESTS_S = 300.0
 EVENTS_S = 60.0
@@ -60,6 +62,8 @@ def GROUP(
     equals what the stored profiles say.
     """
     out = console.Console()
+    if not out.is_terminal:
+        out.width = WIDTH
     given = {name: value for name, value in provided.items() if value}
     with live.Display(out) as display, contextlib.ExitStack() as cleanup:
         demo = _start(display, cleanup, folder, given)
@@ -208,7 +212,12 @@ def _long_run(demo: Demo, kind: str, name: str, arguments: dict[str, str]) -> di
     sent = 0.0
     while time.monotonic() < deadline:
         found = facts.rows(demo.database, "run", kind=kind, name=name, since=since)
-        if found and found[0]["status"] != "RUNNING":
+        # A sync's figures are written a moment after its swap.
+        if (
+            found
+            and found[0]["status"] != "RUNNING"
+            and (found[0]["status"] != "COMPLETE" or "seconds" in found[0]["details"])
+        ):
             return found[0]
         if not found and time.monotonic() - sent > 10:
             demo.app.send_task(f"{kind}.run", kwargs=arguments)
@@ -241,7 +250,7 @@ def _summarise(
             "rows": live_rows["rows"],
             "generation": live_rows["generation"],
             "seconds": synced["seconds"],
-            "steps": synced["details"].get("seconds", {}),
+            "steps": dict(sorted(synced["details"].get("seconds", {}).items(), key=lambda step: STEPS.index(step[0]))),
             "bytes": synced["details"].get("bytes"),
         },
         generations=generations,

@@ -34,14 +34,14 @@ class Credential:
 CREDENTIALS = (
     *(
         Credential("graphapi", f"graph-{n}", {"ig_user_id": f"1784140{n:010d}"}, "access_token", app=f"app-{n % 2 + 1}")
-        for n in range(1, 7)
+        for n in range(1, 9)
     ),
-    *(Credential("arraybobo", f"rapid-{n}", {}, "key") for n in range(1, 6)),
-    *(Credential("lama", f"lama-{n}", {}, "key") for n in range(1, 5)),
+    *(Credential("arraybobo", f"rapid-{n}", {}, "key") for n in range(1, 8)),
+    *(Credential("lama", f"lama-{n}", {}, "key") for n in range(1, 7)),
 )
 
 # One token was revoked by its owner: the vendor refuses it, the credential is disabled until a person acts.
-REVOKED = ("graphapi", "graph-6")
+REVOKED = ("graphapi", "graph-8")
 
 
 def handles(count: int) -> list[str]:
