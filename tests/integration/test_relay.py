@@ -16,7 +16,7 @@ import pytest
 import sqlalchemy as sa
 
 from stirbeat import errors, settings
-from stirbeat.warehouse import publisher, relay
+from stirbeat.warehouse import publisher, relay, sql
 from tests import gate as gates
 from tests import streams
 
@@ -203,6 +203,28 @@ def test_confirms_that_do_not_come_are_an_error(
         with pytest.raises(errors.ServiceUnavailable, match="did not confirm 2 messages"):
             publish.publish([publisher.Event(str(uuid.uuid4()), "post_log", "{}") for _ in range(2)])
         gate.close()
+
+
+def test_a_long_backlog_is_not_sorted_for_every_batch(database: sa.Engine) -> None:
+    # given a backlog that the planner has no statistics of
+    with database.begin() as connection:
+        connection.execute(
+            sa.text(
+                "insert into outbox (event_id, name, payload) select gen_random_uuid(), 'post_log',"
+                " jsonb_build_object('request_id', gen_random_uuid(), 'caption', repeat('x', 200))"
+                " from generate_series(1, 30000)"
+            )
+        )
+        connection.execute(sa.text("delete from outbox where id % 2 = 0"))
+
+    # when
+    with database.begin() as connection:
+        explain = sa.text("explain " + sql.load("outbox_take").text)
+        plan = "\n".join(connection.scalars(explain, {"shards": relay.SHARDS, "shard": 0, "batch": 500}))
+
+    # then
+    assert "Index Scan using pk_outbox" in plan
+    assert "Sort" not in plan
 
 
 def test_a_name_too_long_for_a_routing_key_blocks_nothing(
