@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from typing import TypeAlias
 
 from stirbeat import errors
@@ -39,7 +40,7 @@ class Profile:
     metrics: Mapping[str, Metric] = dataclasses.field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        _check(self.key, self.id, self.dimensions, self.metrics)
+        _check(self.key, (self.id, self.handle), self.metrics)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -62,7 +63,7 @@ class Post:
     metrics: Mapping[str, Metric] = dataclasses.field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        _check(self.key, self.id, self.dimensions, self.metrics)
+        _check(self.key, (self.id, self.profile_key), self.metrics)
         if self.published_at is not None and self.published_at.utcoffset() != datetime.timedelta(0):
             raise errors.InvalidRecord(f"post {self.key!r}: published_at must be in UTC")
 
@@ -70,23 +71,43 @@ class Post:
 Record: TypeAlias = Profile | Post
 
 
-def known(values: Mapping[str, object]) -> dict[str, object]:
-    """The values without the unknown ones: what is written down."""
-    return {name: value for name, value in values.items() if value is not None}
+def known(values: Mapping[str, Dimension]) -> dict[str, Dimension]:
+    """The values without the unknown ones, in the form in which they can be written down.
+
+    Vendors pass on what people typed: a NUL or half of a surrogate pair, which neither Postgres nor ClickHouse can
+    hold, is left out of a text; a number that is none is unknown.
+    """
+    written = {name: _storable(value) for name, value in values.items()}
+    return {name: value for name, value in written.items() if value is not None}
 
 
-def _check(key: str, identity: str | None, dimensions: Mapping[str, Dimension], metrics: Mapping[str, Metric]) -> None:
-    if not isinstance(key, str) or not key or len(key) > _LONGEST_KEY or "\x00" in key:
-        raise errors.InvalidRecord(f"a record's key must be 1 to {_LONGEST_KEY} characters of text, not {key!r:.80}")
-    if identity is not None and not isinstance(identity, str):
-        raise errors.InvalidRecord(f"record {key!r}: ids are text, not {type(identity).__name__}")
-    for name, value in metrics.items():
+def _storable(value: Dimension) -> Dimension:
+    if isinstance(value, str):
+        return value.replace("\x00", "").encode("utf-8", "ignore").decode("utf-8")
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if isinstance(value, list):
+        return [str(_storable(item)) for item in value]
+    return value
+
+
+def _check(key: str, others: Sequence[str | None], metrics: Mapping[str, Metric]) -> None:
+    for text in (key, *(other for other in others if other is not None)):
+        if not _is_name(text):
+            raise errors.InvalidRecord(
+                f"record {key!r:.80}: keys and ids are 1 to {_LONGEST_KEY} characters of text, not {text!r:.80}"
+            )
+    for metric, value in metrics.items():
         if value is None:
             continue
         if isinstance(value, bool) or not isinstance(value, int | float):
-            raise errors.InvalidRecord(f"record {key!r}: metric {name} must be a number, not {value!r:.80}")
-        if value != value or abs(value) > _LARGEST_COUNT:
-            raise errors.InvalidRecord(f"record {key!r}: metric {name} is out of range: {value!r:.80}")
-    for name, dimension in dimensions.items():
-        if isinstance(dimension, str) and "\x00" in dimension:
-            raise errors.InvalidRecord(f"record {key!r}: dimension {name} holds a NUL character")
+            raise errors.InvalidRecord(f"record {key!r}: metric {metric} must be a number, not {value!r:.80}")
+        if not abs(value) <= _LARGEST_COUNT:  # NaN is not either
+            raise errors.InvalidRecord(f"record {key!r}: metric {metric} is out of range: {value!r:.80}")
+
+
+def _is_name(text: object) -> bool:
+    """Text that can identify something in every store."""
+    if not isinstance(text, str) or not 1 <= len(text) <= _LONGEST_KEY or "\x00" in text:
+        return False
+    return text.encode("utf-8", "ignore").decode("utf-8") == text

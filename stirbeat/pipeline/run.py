@@ -24,6 +24,9 @@ log = logging.getLogger(__name__)
 # A wait is lengthened at random by up to this share, so that requests which wait for one window do not come at once.
 JITTER = 0.5
 
+# How long a request waits when Redis, which holds the limits, does not answer.
+OUTAGE_WAIT_S = 10.0
+
 # An answer is paid for: storing it is tried again for this many seconds (a restart of Postgres takes a few).
 STORE_PATIENCE_S = 25
 
@@ -39,11 +42,15 @@ class Done:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Again:
-    """The request goes on with its next message, `wait_s` whole seconds from now: 0, or at least 1."""
+    """The request goes on with its next message, `wait_s` whole seconds from now: 0, or at least 1.
+
+    reason: what this execution met, for people
+    """
 
     turn: int
     wait_s: int
     hops: tuple[requests.Hop, ...]
+    reason: str
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -59,7 +66,7 @@ Verdict: TypeAlias = Done | Again | Dropped
 def run(with_: tools.Tools, wanted: flow.Flow, request: requests.Request) -> Verdict:
     """Execute one hop of a request.
 
-    Raises errors.ServiceUnavailable when Postgres or Redis does not answer; the message must then come again.
+    Raises errors.ServiceUnavailable when Postgres does not answer; the message must then come again.
     """
     configured = with_.configured
     claim = ledger.claim(
@@ -75,6 +82,10 @@ def run(with_: tools.Tools, wanted: flow.Flow, request: requests.Request) -> Ver
         return _hop(with_, wanted, claim)
     except errors.LeaseLost as error:
         return Dropped(str(error))
+    except errors.ServiceUnavailable as error:
+        if error.service == "postgres":
+            raise
+        return _again(with_, claim, (), _jittered(OUTAGE_WAIT_S), str(error))
 
 
 def _hop(with_: tools.Tools, wanted: flow.Flow, claim: requests.Claim) -> Verdict:
@@ -136,11 +147,18 @@ def _end(
 
 def _wait(with_: tools.Tools, claim: requests.Claim, hops: tuple[requests.Hop, ...], least_s: float) -> Verdict:
     """Nobody can be asked now: come again when the first credential frees, or when the next round may begin."""
-    wait_s = max(1, round(least_s * (1 + JITTER * random.random())))  # noqa: S311 (spreads load, protects nothing)
     # At its end the request comes once more, to be marked as expired.
-    return _again(with_, claim, hops, min(wait_s, max(1, int(claim.seconds_left) + 1)))
+    return _again(with_, claim, hops, min(_jittered(least_s), max(1, int(claim.seconds_left) + 1)))
 
 
-def _again(with_: tools.Tools, claim: requests.Claim, hops: tuple[requests.Hop, ...], wait_s: int) -> Verdict:
+def _jittered(least_s: float) -> int:
+    """Whole seconds, at least 1 (Celery's delayed delivery knows no fractions)."""
+    return max(1, round(least_s * (1 + JITTER * random.random())))  # noqa: S311 (spreads load, protects nothing)
+
+
+def _again(
+    with_: tools.Tools, claim: requests.Claim, hops: tuple[requests.Hop, ...], wait_s: int, reason: str = ""
+) -> Verdict:
     turn = ledger.defer(with_.database, claim, hops, wait_s=wait_s)
-    return Again(turn, wait_s, (*claim.hops, *hops))
+    every = (*claim.hops, *hops)
+    return Again(turn, wait_s, every, reason or (str(every[-1]) if every else "waits"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import socket
 from collections.abc import Mapping
 
@@ -25,7 +26,7 @@ class Tools:
     http: http.Client
     flows: Mapping[str, flow.Flow]
     providers: Mapping[str, provider.Provider]
-    worker: str = dataclasses.field(default_factory=socket.gethostname)
+    worker: str = dataclasses.field(default_factory=lambda: f"{socket.gethostname()}:{os.getpid()}")
 
 
 def build(configured: settings.Settings) -> Tools:

@@ -93,8 +93,8 @@ class FlowTask(celery.Task):  # type: ignore[misc]
             return f"dropped: {verdict.reason}"
         trail = [str(hop) for hop in verdict.hops]
         if isinstance(verdict, run.Again):
-            reason = NextHop(trail[-1] if trail else "waits")
-            raise self._next(client.message(asked.arguments, verdict.turn, trail), verdict.wait_s, reason) from None
+            onwards = client.message(asked.arguments, verdict.turn, trail)
+            raise self._next(onwards, verdict.wait_s, NextHop(verdict.reason)) from None
         if verdict.status is not ledger_row.Status.COMPLETE:
             raise errors.RequestRefused(f"{verdict.status}: {verdict.reason}")
         return f"{verdict.status} after {len(trail)} hop(s): {', then '.join(trail)}"
