@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import sqlalchemy as sa
-
 from alembic import context
+
 from stirbeat import settings
 from stirbeat.store import engine
 from stirbeat.store.models import Base

@@ -5,26 +5,28 @@ from __future__ import annotations
 from pathlib import Path
 
 import sqlalchemy as sa
-
 from alembic import command, config
+
 from stirbeat import errors
+from stirbeat.store import engine
 
 # The migrations stand beside the package, in a checkout as in the image.
 FOLDER = Path(__file__).resolve().parents[2] / "alembic"
 
 
 def upgrade(database: sa.Engine, revision: str = "head") -> None:
-    """Run every migration up to `revision`, in one transaction.
+    """Run every migration up to `revision`, in one transaction. Two at once take turns.
 
-    Raises errors.SettingsError when the migrations are not where the package is.
+    Raises errors.SettingsError when the migrations are not where the package is, errors.ServiceUnavailable.
     """
-    with database.begin() as connection:
+    with engine.transaction(database) as connection:
+        connection.execute(sa.text("select pg_advisory_xact_lock(hashtextextended('stirbeat migrate', 0))"))
         command.upgrade(_configured(connection), revision)
 
 
 def downgrade(database: sa.Engine, revision: str = "base") -> None:
-    """Undo migrations down to `revision`."""
-    with database.begin() as connection:
+    """Undo migrations down to `revision`. Raises errors.ServiceUnavailable."""
+    with engine.transaction(database) as connection:
         command.downgrade(_configured(connection), revision)
 
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import sqlalchemy as sa
+from alembic import autogenerate
 from alembic.runtime import migration
 
-from alembic import autogenerate
 from stirbeat.store import migrate
 from stirbeat.store.models import Base
 
