@@ -43,7 +43,7 @@ def transaction(engine: sa.Engine) -> Iterator[sa.Connection]:
     try:
         with engine.begin() as connection:
             yield connection
-    except exc.OperationalError as error:
+    except (exc.OperationalError, exc.InterfaceError) as error:
         raise errors.ServiceUnavailable(
             f"Postgres does not answer: {type(error.orig).__name__}", service="postgres"
         ) from error

@@ -1,4 +1,4 @@
-"""The command line: every group answers --help, and a mistake gets one sentence and exit status 2, never a traceback."""
+"""The command line: every group answers --help; a mistake gets one sentence and exit status 2, never a traceback."""
 
 from __future__ import annotations
 
