@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import clickhouse_driver
+import pydantic
 from clickhouse_driver import errors as driver_errors
 
 from stirbeat import errors
@@ -38,12 +39,12 @@ logging.getLogger("clickhouse_driver.connection").setLevel(logging.ERROR)
 class Warehouse:
     """Opens connections by its URL (`clickhouse://user:password@host:port/database`), which is never shown."""
 
-    url: str = dataclasses.field(repr=False)
+    url: pydantic.SecretStr
 
     @contextlib.contextmanager
     def connect(self) -> Iterator[clickhouse_driver.Client]:
         """A connection of its own, closed at the end; the driver's errors become ours."""
-        client = clickhouse_driver.Client.from_url(self.url)
+        client = clickhouse_driver.Client.from_url(self.url.get_secret_value())
         client.connection.connect_timeout = CONNECT_TIMEOUT_S
         client.connection.send_receive_timeout = SILENCE_S
         try:

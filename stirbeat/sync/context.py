@@ -38,7 +38,7 @@ def build(configured: settings.Settings, *, throttled: bool = True, engine: sa.E
     """
     return Context(
         engine=engine or store_engine.create(configured, pool_size=3),
-        warehouse=clickhouse.Warehouse(configured.clickhouse_url.get_secret_value()),
+        warehouse=clickhouse.Warehouse(configured.clickhouse_url),
         bucket=bucket.connect(configured),
         lease_s=configured.lease_s,
         redis=throttle.connect(configured.redis_url.get_secret_value()) if throttled else None,

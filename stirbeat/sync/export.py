@@ -19,6 +19,7 @@ from stirbeat.sync import progress as progress_model
 ATTEMPTS = 2
 S3_ATTEMPTS = 8  # by ClickHouse, some seconds in all; its default of hundreds outlasts max_execution_time
 _THROW = "throw"
+_ALIAS = "__stirbeat_"  # ClickHouse reads an alias before a column of the same name, so no source may have it
 # A `break` in any of these publishes a truncated file as a success.
 _OVERFLOWS = ("read", "timeout", "join", "group_by", "sort", "result", "distinct", "set", "transfer")
 _log = logging.getLogger(__name__)
@@ -72,12 +73,14 @@ def export(
 def selection(wanted: job.Job, warehouse: clickhouse.Warehouse) -> str:
     """The SELECT whose TabSeparated text is COPY's; raises errors.Fatal naming each column that has no exact way."""
     source = _source(wanted)
-    plain = ", ".join(f"{column.expression or _identifier(column.name)} AS c{n}" for n, column in _numbered(wanted))
+    plain = ", ".join(
+        f"{column.expression or _identifier(column.name)} AS {_ALIAS}{n}" for n, column in _numbered(wanted)
+    )
     types = [kind for _, kind in warehouse.columns(f"SELECT {plain} FROM {source}")]  # noqa: S608 (declared by the job)
     parts, problems = [], []
     for (n, column), kind in zip(_numbered(wanted), types, strict=True):
         try:
-            parts.append(f"{cast.expression(f'c{n}', kind, column.type)} AS e{n}")
+            parts.append(f"{cast.expression(f'{_ALIAS}{n}', kind, column.type)}")
         except cast.CannotCarry as error:
             problems.append(f"column {column.name}: {error}")
     if problems:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pydantic
 import pytest
 import sqlalchemy as sa
 
@@ -114,7 +115,7 @@ def test_clickhouse_away(
     cable, url = wire(clickhouse_url)
     cable.cut()
     with pytest.raises(errors.ServiceUnavailable) as caught:
-        run.run(swapped, dataclasses.replace(surroundings, warehouse=clickhouse.Warehouse(url)))
+        run.run(swapped, dataclasses.replace(surroundings, warehouse=clickhouse.Warehouse(pydantic.SecretStr(url))))
     assert caught.value.service == "clickhouse"
     assert clickhouse_url.partition("@")[0].rpartition(":")[2] not in str(caught.value)
     whole(swapped, surroundings, ask)
@@ -135,7 +136,7 @@ def test_an_export_whose_wire_breaks_is_not_started_again_beside_itself(
     # when the wire breaks while the query runs, so that nobody can end it
     threading.Thread(target=cut, daemon=True).start()
     with pytest.raises(errors.ServiceUnavailable):
-        run.run(slow, dataclasses.replace(surroundings, warehouse=clickhouse.Warehouse(url)))
+        run.run(slow, dataclasses.replace(surroundings, warehouse=clickhouse.Warehouse(pydantic.SecretStr(url))))
 
     # then there was one attempt
     assert ask("select count(*) from run where details ? 'attempt' and status = 'FAILED'") == [(1,)]
