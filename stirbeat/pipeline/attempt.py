@@ -6,7 +6,7 @@ import dataclasses
 import datetime
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from stirbeat import errors
 from stirbeat.credentials import pool
@@ -33,10 +33,14 @@ class NobodyFree(errors.RetryLater):
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Attempt:
-    """What came of asking one provider: the hops of this execution, the last one being it, and what it told."""
+    """What came of asking one provider: the hops of this execution, the last one being it, and what it told.
+
+    learned: facts from steps that succeeded before one failed; they were paid for
+    """
 
     hops: tuple[requests.Hop, ...]
     told: effects.Told | None
+    learned: Mapping[str, str]
     try_next_provider: bool
 
 
@@ -58,7 +62,7 @@ def first_possible(with_: tools.Tools, candidates: Sequence[flow.Source], claim:
     waits: list[float] = []
     for source in candidates:
         declared = with_.providers[source.provider]
-        step = next(step for step in source.steps if not step.skip(_context(claim)))
+        step = next(step for step in source.steps if not step.skip(_context(claim, {})))
         try:
             lease = with_.credentials.lease(declared, step.function, claim.request.target)
         except errors.NoCredential as nobody:
@@ -66,22 +70,22 @@ def first_possible(with_: tools.Tools, candidates: Sequence[flow.Source], claim:
             if not nobody.permanent:
                 waits.append(nobody.retry_after_s)
             continue
-        hop, told, try_next = _ask(with_, source, declared, claim, lease)
-        return Attempt((*passed, hop), told, try_next)
+        hop, told, learned, try_next = _ask(with_, source, declared, claim, lease)
+        return Attempt((*passed, hop), told, learned, try_next)
     raise NobodyFree(fallback.news(passed, claim.hops), waits)
 
 
 def _ask(
     with_: tools.Tools, source: flow.Source, declared: provider.Provider, claim: requests.Claim, lease: pool.Lease
-) -> tuple[requests.Hop, effects.Told | None, bool]:
+) -> tuple[requests.Hop, effects.Told | None, dict[str, str], bool]:
     """Walk the source's steps; the first that fails ends the hop."""
     begun = time.monotonic()
-    known = dict(claim.known)
+    learned: dict[str, str] = {}
     told: list[records.Record] = []
     held: pool.Lease | None = lease
     seen, function, credential = outcome.OK, lease.function, lease.name
     for step in source.steps:
-        context = _context(claim, known)
+        context = _context(claim, learned)
         if step.skip(context):
             continue
         function = step.function
@@ -98,7 +102,7 @@ def _ask(
         held, seen = None, read.seen
         if read.parsed is None:
             break
-        known.update(read.parsed.known)
+        learned.update(read.parsed.known)
         told.extend(read.parsed.records)
     ms = round((time.monotonic() - begun) * 1000)
     hop = requests.Hop(
@@ -111,9 +115,9 @@ def _ask(
         permanent=not seen.ok and fallback.permanent(seen),
     )
     if not seen.ok:
-        return hop, None, seen.try_next_provider
+        return hop, None, learned, seen.try_next_provider
     now = datetime.datetime.now(datetime.UTC)
-    return hop, effects.Told(source.provider, now, tuple(told)), False
+    return hop, effects.Told(source.provider, now, tuple(told)), learned, False
 
 
 def _exchange(
@@ -149,8 +153,8 @@ def _read(
         return outcome.schema_error(f"the parser failed: {type(error).__name__}"), None
 
 
-def _context(claim: requests.Claim, known: dict[str, str] | None = None) -> flow.Context:
-    return flow.Context(arguments=claim.request.arguments, known=claim.known if known is None else known)
+def _context(claim: requests.Claim, learned: Mapping[str, str]) -> flow.Context:
+    return flow.Context(arguments=claim.request.arguments, known={**claim.known, **learned})
 
 
 def _passed_over(provider_name: str, function: str, nobody: errors.NoCredential) -> requests.Hop:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import logging
 import random
+from collections.abc import Mapping
 from typing import TypeAlias
 
 import tenacity
@@ -23,6 +24,8 @@ log = logging.getLogger(__name__)
 
 # A wait is lengthened at random by up to this share, so that requests which wait for one window do not come at once.
 JITTER = 0.5
+
+_NOTHING: Mapping[str, str] = {}
 
 # How long a request waits when Redis, which holds the limits, does not answer.
 OUTAGE_WAIT_S = 10.0
@@ -85,7 +88,7 @@ def run(with_: tools.Tools, wanted: flow.Flow, request: requests.Request) -> Ver
     except errors.ServiceUnavailable as error:
         if error.service == "postgres":
             raise
-        return _again(with_, claim, (), _jittered(OUTAGE_WAIT_S), str(error))
+        return _again(with_, claim, (), _jittered(OUTAGE_WAIT_S), reason=str(error))
 
 
 def _hop(with_: tools.Tools, wanted: flow.Flow, claim: requests.Claim) -> Verdict:
@@ -100,15 +103,14 @@ def _hop(with_: tools.Tools, wanted: flow.Flow, claim: requests.Claim) -> Verdic
         if nobody.hopeless and before.executed and not _passing(claim.hops):
             return _give_up(with_, claim, nobody.passed_over, str(claim.hops[-1]))
         retry_s = fallback.round_wait_s(wanted, before.executed) if _passing(claim.hops) else nobody.retry_after_s
-        return _wait(with_, claim, nobody.passed_over, min(retry_s, nobody.retry_after_s))
+        return _again(with_, claim, nobody.passed_over, _jittered(min(retry_s, nobody.retry_after_s)))
     if tried.told is not None:
         return _complete(with_, claim, tried)
     after = fallback.standing(wanted, (*claim.hops, *tried.hops))
     if not tried.try_next_provider or not after.remaining:
         return _give_up(with_, claim, tried.hops, str(tried.hops[-1]))
-    if after.round_over:
-        return _wait(with_, claim, tried.hops, fallback.round_wait_s(wanted, after.executed))
-    return _again(with_, claim, tried.hops, 0)
+    wait_s = _jittered(fallback.round_wait_s(wanted, after.executed)) if after.round_over else 0
+    return _again(with_, claim, tried.hops, wait_s, learned=tried.learned)
 
 
 def _passing(hops: tuple[requests.Hop, ...]) -> bool:
@@ -145,20 +147,22 @@ def _end(
     return Done(status, (*claim.hops, *hops), reason)
 
 
-def _wait(with_: tools.Tools, claim: requests.Claim, hops: tuple[requests.Hop, ...], least_s: float) -> Verdict:
-    """Nobody can be asked now: come again when the first credential frees, or when the next round may begin."""
-    # At its end the request comes once more, to be marked as expired.
-    return _again(with_, claim, hops, min(_jittered(least_s), max(1, int(claim.seconds_left) + 1)))
+def _again(
+    with_: tools.Tools,
+    claim: requests.Claim,
+    hops: tuple[requests.Hop, ...],
+    wait_s: int,
+    *,
+    learned: Mapping[str, str] = _NOTHING,
+    reason: str = "",
+) -> Verdict:
+    """Go on with another message, at once or after a wait; at its end the request comes once more, to be expired."""
+    wait_s = min(wait_s, max(1, int(claim.seconds_left) + 1))
+    turn = ledger.defer(with_.database, claim, hops, wait_s=wait_s, learned=learned)
+    every = (*claim.hops, *hops)
+    return Again(turn, wait_s, every, reason or (str(every[-1]) if every else "waits"))
 
 
 def _jittered(least_s: float) -> int:
     """Whole seconds, at least 1 (Celery's delayed delivery knows no fractions)."""
     return max(1, round(least_s * (1 + JITTER * random.random())))  # noqa: S311 (spreads load, protects nothing)
-
-
-def _again(
-    with_: tools.Tools, claim: requests.Claim, hops: tuple[requests.Hop, ...], wait_s: int, reason: str = ""
-) -> Verdict:
-    turn = ledger.defer(with_.database, claim, hops, wait_s=wait_s)
-    every = (*claim.hops, *hops)
-    return Again(turn, wait_s, every, reason or (str(every[-1]) if every else "waits"))

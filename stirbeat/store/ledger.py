@@ -18,6 +18,8 @@ from stirbeat.store.models.ledger import Status
 # A refused request's arguments are kept for a person to look at, cut to this many characters.
 _REFUSED_CHARACTERS = 500
 
+_NOTHING: Mapping[str, str] = {}
+
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Orphan:
@@ -62,6 +64,7 @@ def claim(
     known = {name: value for name, value in (row["known"] or {}).items() if isinstance(value, str)}
     if row["profile_id"] is not None:
         known["profile_id"] = row["profile_id"]
+    known.update(row["learned"])
     return requests.Claim(
         request=request,
         token=token,
@@ -75,15 +78,24 @@ def claim(
     )
 
 
-def defer(database: sa.Engine, claim: requests.Claim, hops: Sequence[requests.Hop], *, wait_s: float) -> int:
+def defer(
+    database: sa.Engine,
+    claim: requests.Claim,
+    hops: Sequence[requests.Hop],
+    *,
+    wait_s: float,
+    learned: Mapping[str, str] = _NOTHING,
+) -> int:
     """Put the request back to wait `wait_s` seconds for its next message; the turn of that message.
 
+    learned: facts that this execution paid for; they come with the next claim as `known`
     Raises errors.LeaseLost when the claim is not held any more, errors.ServiceUnavailable.
     """
     bound = {
         "id": claim.request.id,
         "token": claim.token,
         "hops": json.dumps([hop.to_json() for hop in hops]),
+        "learned": json.dumps(dict(learned)),
         "wait_s": wait_s,
     }
     with engine.transaction(database) as connection:

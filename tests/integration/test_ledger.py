@@ -159,6 +159,15 @@ def test_after_a_hop_only_the_next_message_is_taken(database: sa.Engine) -> None
     assert [hop.provider for hop in claim.hops] == ["graphapi"]
 
 
+def test_facts_that_a_hop_paid_for_come_with_the_next_claim(database: sa.Engine) -> None:
+    request = asked()
+    turn = ledger.defer(database, taken(database, request), [], wait_s=0, learned={"pk": "787132"})
+
+    claim = taken(database, asked(turn, request_id=request.id))
+
+    assert claim.known == {"pk": "787132"}
+
+
 def test_a_consumer_killed_between_the_ledger_and_the_next_message_loses_nothing_and_doubles_nothing(
     database: sa.Engine,
 ) -> None:

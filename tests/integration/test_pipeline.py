@@ -200,3 +200,25 @@ def test_with_no_credential_at_all_the_request_waits_for_a_person(
     assert verdict.wait_s >= 60
     assert [hop.kind for hop in verdict.hops] == ["no_credential"] * 3
     assert row(with_, request.id)["status"] == "PENDING"
+
+
+def test_an_id_that_was_paid_for_is_not_asked_for_again_when_the_next_call_fails(
+    with_: tools.Tools, simulator: simulators.SimulatorClient
+) -> None:
+    simulator.put_plan(
+        [
+            {"provider": "graphapi", "kind": "error_5xx"},
+            {"provider": "arraybobo", "function": "posts", "kind": "error_5xx"},
+        ]
+    )
+    simulator.clear_calls()
+    wanted = with_.flows["instagram.refresh_posts"]
+
+    verdict = follow(with_, wanted, asked(wanted, "wild.atlas"))
+
+    assert isinstance(verdict, run.Done)
+    assert verdict.status is Status.COMPLETE
+    assert [hop.function for hop in verdict.hops] == ["business_discovery_media", "posts", "user_medias_chunk"]
+    spent = simulator.calls()
+    assert spent.count(provider="arraybobo", function="info_username") == 1
+    assert spent.count(provider="lama", function="user_by_username") == 0

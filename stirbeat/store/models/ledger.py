@@ -58,6 +58,8 @@ class ScrapeRequest(base.Base):
     turn: orm.Mapped[int] = orm.mapped_column(server_default="0")
     attempts: orm.Mapped[int] = orm.mapped_column(server_default="0")
     hops: orm.Mapped[list[Any]] = orm.mapped_column(server_default=sa.text("'[]'::jsonb"))
+    # Facts that a hop paid for although it did not end the request (an account's id): the next one need not ask again.
+    learned: orm.Mapped[dict[str, Any]] = orm.mapped_column(server_default=sa.text("'{}'::jsonb"))
     lease_token: orm.Mapped[uuid.UUID | None]
     worker: orm.Mapped[str | None]
     created_at: orm.Mapped[datetime.datetime] = orm.mapped_column(server_default=sa.func.now())

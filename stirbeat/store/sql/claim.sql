@@ -37,6 +37,6 @@ with claimed as (
     returning r.*
 )
 select c.turn, c.attempts, c.hops, c.created_at, c.expires_at, now() as now,
-       p.profile_id, p.dimensions as known
+       p.profile_id, p.dimensions as known, c.learned
 from claimed c
 left join profile p on p.platform = c.platform and p.profile_key = c.target
