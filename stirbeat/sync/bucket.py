@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import datetime
 from collections.abc import Iterator
 from typing import Any
 
@@ -59,12 +60,16 @@ class Bucket:
             with contextlib.closing(body):
                 yield body
 
-    def folders(self, prefix: str) -> list[str]:
-        """Names of the folders below `prefix/` that hold objects (some servers also list empty ones)."""
+    def folders(self, prefix: str) -> dict[str, datetime.datetime]:
+        """The folders below `prefix/` that hold objects, each with the time its newest object was written."""
+        newest: dict[str, datetime.datetime] = {}
         with _translated():
             pages = self.client.get_paginator("list_objects_v2").paginate(Bucket=self.name, Prefix=f"{prefix}/")
-            keys = [str(entry["Key"]) for page in pages for entry in page.get("Contents", ())]
-        return sorted({key.removeprefix(f"{prefix}/").partition("/")[0] for key in keys})
+            for page in pages:
+                for entry in page.get("Contents", ()):
+                    folder = str(entry["Key"]).removeprefix(f"{prefix}/").partition("/")[0]
+                    newest[folder] = max(entry["LastModified"], newest.get(folder, entry["LastModified"]))
+        return newest
 
     def delete(self, prefix: str) -> int:
         """Delete every object below `prefix/`; how many there were."""

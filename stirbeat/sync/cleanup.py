@@ -7,6 +7,7 @@ does not bear our mark or is not written down as a generation; what is in use st
 from __future__ import annotations
 
 import dataclasses
+import datetime
 import logging
 import uuid
 
@@ -18,6 +19,7 @@ from stirbeat.store.models import sync as sync_model
 from stirbeat.sync import bucket, context, job, load, lock, postgres, relation, swap
 
 _Run, _Generation, _Target = run_model.Run, sync_model.SyncGeneration, sync_model.SyncTarget
+UNKNOWN_FOR = datetime.timedelta(days=1)  # longer than any run of any installation
 _log = logging.getLogger(__name__)
 
 
@@ -99,15 +101,22 @@ def _drop(engine: sa.Engine, wanted: job.Job, table: str, generation: int | None
 
 
 def _objects(surroundings: context.Context, wanted: job.Job) -> int:
-    """Exports of runs that are over. S3 away is no reason to stop here: whoever needs it says so."""
+    """Exports of runs that are over. S3 away is no reason to stop here: whoever needs it says so.
+
+    Runs that this database does not know may be another installation's in the same bucket: only old ones are taken.
+    """
     try:
         folders = surroundings.bucket.folders(f"{bucket.PREFIX}/{wanted.name}")
         with postgres.transaction(surroundings.engine) as connection:
-            running = _running(connection)
+            rows = connection.execute(
+                sa.select(_Run.id, _Run.status).where(_Run.kind == lock.KIND, _Run.name == wanted.name)
+            ).all()
+        status = {str(row.id): row.status for row in rows}
+        old = datetime.datetime.now(datetime.UTC) - UNKNOWN_FOR
         return sum(
             surroundings.bucket.delete(bucket.run_prefix(wanted.name, folder))
-            for folder in folders
-            if folder not in running
+            for folder, written in folders.items()
+            if status.get(folder, "RUNNING" if written > old else "ABANDONED") != "RUNNING"
         )
     except (errors.SettingsError, errors.RetryLater) as error:
         _log.warning("exports of %s stay for the next clean-up: %s", wanted.name, error)

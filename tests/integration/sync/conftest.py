@@ -7,6 +7,7 @@ import dataclasses
 import select
 import socket
 import threading
+import uuid
 from collections.abc import Callable, Iterator
 from typing import Any
 from urllib.parse import urlsplit
@@ -101,17 +102,33 @@ def small() -> job.Job:
     return SMALL
 
 
+@pytest.fixture(scope="session")
+def own_bucket(stack_environment: dict[str, str]) -> Iterator[str]:
+    """A bucket of this process: runs of other tests at the same time are told apart by it."""
+    given = settings.from_environment(stack_environment)
+    opened = bucket.connect(given.model_copy(update={"s3_bucket": f"test-{uuid.uuid4().hex[:12]}"}))
+    opened.client.create_bucket(Bucket=opened.name)
+    yield opened.name
+    opened.client.delete_bucket(Bucket=opened.name)
+
+
 @pytest.fixture
-def surroundings(configured: settings.Settings, database: sa.Engine) -> Iterator[context.Context]:
-    """The engines, with an empty mart; nothing of the run is left in S3 afterwards."""
+def configured(configured: settings.Settings, own_bucket: str) -> Iterator[settings.Settings]:
+    """The settings of this test, with the empty bucket."""
+    own = configured.model_copy(update={"s3_bucket": own_bucket})
+    yield own
+    bucket.connect(own).delete(bucket.PREFIX)
+
+
+@pytest.fixture
+def surroundings(configured: settings.Settings, database: sa.Engine) -> context.Context:
+    """The engines, with an empty mart."""
     built = dataclasses.replace(context.build(configured, throttled=False, engine=database), lease_s=20)
-    built.bucket.delete(bucket.PREFIX)
     with built.warehouse.connect() as client:
         client.execute(
             "CREATE TABLE mart_small (k String, n Nullable(Int64), note Nullable(String)) ENGINE = MergeTree ORDER BY k"
         )
-    yield built
-    built.bucket.delete(bucket.PREFIX)
+    return built
 
 
 @pytest.fixture

@@ -75,7 +75,7 @@ def test_after_a_kill_production_is_whole_and_the_next_run_is_clean(
         ("small",),
         (f"small__g{result.generation - 1}",),
     ]
-    assert surroundings.bucket.folders(f"{bucket.PREFIX}/small") == []
+    assert surroundings.bucket.folders(f"{bucket.PREFIX}/small") == {}
     assert ask("select status, count(*) from run group by 1 order by 1") == (
         [("COMPLETE", 3)] if swapped else [("ABANDONED", 1), ("COMPLETE", 2)]
     )

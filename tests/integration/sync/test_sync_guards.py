@@ -53,7 +53,7 @@ def test_a_refusal_leaves_everything_as_it_was(
     # then
     assert ask("select 'small'::regclass::oid, count(*), sum(n) from small") == before
     assert ask("select relname from pg_class where relname like 'small__%' and relkind = 'r'") == []
-    assert surroundings.bucket.folders(f"{bucket.PREFIX}/small") == []
+    assert surroundings.bucket.folders(f"{bucket.PREFIX}/small") == {}
     ((status, reason),) = ask("select status, reason from run order by started_at desc limit 1")
     assert status == "REFUSED"
     assert reason.startswith("small: ")

@@ -48,7 +48,7 @@ def whole(swapped: job.Job, surroundings: context.Context, ask: Ask) -> None:
         ("small",),
         ("small__g1",),
     ]
-    assert surroundings.bucket.folders(f"{bucket.PREFIX}/small") == []
+    assert surroundings.bucket.folders(f"{bucket.PREFIX}/small") == {}
 
 
 def _interrupt(now: progress.Progress) -> None:
@@ -59,8 +59,8 @@ def _interrupt(now: progress.Progress) -> None:
 def running(surroundings: context.Context) -> list[str]:
     """Exports that ClickHouse is working on, by their ids."""
     with surroundings.warehouse.connect() as client:
-        asked = "SELECT query_id FROM system.processes WHERE query LIKE 'INSERT INTO FUNCTION s3%'"
-        return [row[0] for row in client.execute(asked)]
+        asked = "SELECT query_id FROM system.processes WHERE query LIKE 'INSERT%%' AND position(query, %(bucket)s) > 0"
+        return [row[0] for row in client.execute(asked, {"bucket": surroundings.bucket.name})]
 
 
 @pytest.mark.parametrize("moment", ["before", "within the load"])

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 import sqlalchemy as sa
 
@@ -31,15 +29,13 @@ FROM numbers({first}, {rows})
 
 
 @pytest.fixture
-def surroundings(configured: settings.Settings, database: sa.Engine) -> Iterator[context.Context]:
+def surroundings(configured: settings.Settings, database: sa.Engine) -> context.Context:
     """The engines, with a mart of 1000 profiles."""
     built = context.build(configured, throttled=False, engine=database)
-    built.bucket.delete(bucket.PREFIX)
     with built.warehouse.connect() as client:
         client.execute(MART.format(name="mart_leaderboard"))
     fill(built, 1000)
-    yield built
-    built.bucket.delete(bucket.PREFIX)
+    return built
 
 
 def fill(built: context.Context, rows: int, first: int = 0) -> None:
@@ -75,7 +71,7 @@ def test_the_first_run_creates_the_target_with_its_key_and_indexes(surroundings:
     ]
     assert list(dict.fromkeys(one.step for one in told)) == list(progress.STEPS)
     assert set(result.seconds) == set(progress.STEPS)
-    assert surroundings.bucket.folders(f"{bucket.PREFIX}/leaderboard") == []
+    assert surroundings.bucket.folders(f"{bucket.PREFIX}/leaderboard") == {}
     assert ask(surroundings, "select status, details->>'generation', details->>'bytes' from run") == [
         ("COMPLETE", "1", str(result.bytes))
     ]
