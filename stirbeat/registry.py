@@ -59,8 +59,20 @@ def _modules(room: str, plugins: Sequence[str]) -> Iterator[ModuleType]:
                 ) from error
             raise
         yield module
-        if hasattr(module, "__path__") and importlib.util.find_spec(f"{plugin}.{room}") is not None:
+        if _exists(module, room):
             yield from _walk(f"{plugin}.{room}")
+
+
+def _exists(package: ModuleType, room: str) -> bool:
+    """Whether the package has this sub-package; `room` may have dots ("sync.jobs")."""
+    name = package.__name__
+    for part in room.split("."):
+        if not hasattr(importlib.import_module(name), "__path__"):
+            return False
+        name = f"{name}.{part}"
+        if importlib.util.find_spec(name) is None:
+            return False
+    return True
 
 
 def _walk(package_name: str) -> Iterator[ModuleType]:

@@ -25,7 +25,7 @@ def run(job: str) -> str:
     wanted = jobs.find(job, base.process_tools().configured.plugins)
     try:
         result = engine.run(wanted, _surroundings())
-    except errors.LeaseLost as busy:
+    except (errors.LeaseLost, errors.RunInProgress) as busy:
         return f"skipped: {busy}"
     return f"{result.target}: {result.rows} rows, generation {result.generation}, {sum(result.seconds.values()):.1f} s"
 

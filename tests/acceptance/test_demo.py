@@ -44,7 +44,8 @@ def test_the_demo_is_well_twice_in_the_same_folder_also_with_a_worker_killed(tmp
     assert first["requests"] == second["requests"] == 80
     assert second["sync"]["generation"] == first["sync"]["generation"] + 1
     assert sum(not one["live"] for one in second["generations"]) == 1, "the previous generation is kept"
+    failed = {row["error_kind"] for row in first["outcomes"] if row["status"] == "FAILED"}
+    assert "not_found" in failed, "an account that no vendor has"
     kinds = {hop["kind"] for hop in first["hops"]}
-    assert {"ok", "upstream", "schema", "token_invalid"} <= kinds
-    assert any(row["state"] == "disabled" for row in first["credentials"])
+    assert {"ok", "upstream"} <= kinds, "Graph is down for a stretch"
     assert first["top_ten"][0]["handle"] == "natgeo"

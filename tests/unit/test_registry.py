@@ -9,6 +9,7 @@ import pytest
 
 from stirbeat import errors, registry
 from stirbeat.domain import catalogue, flow, provider
+from stirbeat.sync import job
 
 PLATFORM = """
 from stirbeat.domain import flow
@@ -43,6 +44,7 @@ def test_a_plugin_package_is_searched_room_by_room(place: Path) -> None:
 
     assert "tiktok" in registry.collect("platforms", "PLATFORM", flow.Platform, ["acme_two"])
     assert "tiktok" not in registry.collect("providers", "PROVIDER", provider.Provider, ["acme_two"])
+    assert job.collect(["acme_two"]) == job.collect(), "it has no room for sync jobs"
 
 
 def test_two_constants_of_one_name_are_refused(place: Path) -> None:

@@ -12,6 +12,9 @@ FLOWS = ("instagram.refresh_profile", "instagram.refresh_posts")
 # Recorded answers exist for these; all others are accounts the simulator makes up, always the same ones.
 RECORDED = ("natgeo", "facebookfordevelopers")
 
+# An account that no vendor has, one that the Graph API does not show, and a private one.
+PECULIAR = ("missing.person", "personal.diary", "private.garden")
+
 _FIRST = ("wild", "urban", "slow", "tiny", "north", "golden", "quiet", "daily", "lunar", "salt")
 _SECOND = ("kitchen", "atlas", "studio", "runner", "garden", "lens", "thread", "harbor", "pixel", "summit")
 
@@ -45,9 +48,9 @@ REVOKED = ("graphapi", "graph-8")
 
 
 def handles(count: int) -> list[str]:
-    """So many handles: the recorded ones, then made-up ones, all different."""
+    """So many handles: the recorded ones, the peculiar ones, then made-up ones, all different."""
     made = (f"{first}.{second}{n or ''}" for n in range(1 + count // 100) for first in _FIRST for second in _SECOND)
-    return [*RECORDED, *made][:count]
+    return [*RECORDED, *PECULIAR, *made][:count]
 
 
 def vendors(key: str) -> dict[str, dict[str, Any]]:

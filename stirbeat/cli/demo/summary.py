@@ -97,12 +97,6 @@ def leaderboard_check(database: sa.Engine) -> Check:
     )
 
 
-def budget_check(rows: Sequence[Mapping[str, Any]]) -> Check:
-    """No credential was used beyond a limit, as the vendors' side counted it."""
-    over = [row["credential"] for row in rows if row["refused_by_vendor"]]
-    return Check("no vendor saw a credential over its limit", not over, f"{len(rows)} credentials, {len(over)} over")
-
-
 def credential_rows(credentials: pool.Pool, simulator: simulators.SimulatorClient, key: str) -> list[dict[str, Any]]:
     """Calls spent a credential against its limits: ours from the windows, the vendor's from its own count."""
     counted = simulator.calls()
