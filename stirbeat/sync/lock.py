@@ -23,7 +23,7 @@ import sqlalchemy as sa
 from stirbeat import errors
 from stirbeat.store.models import run as run_model
 from stirbeat.store.models import sync as sync_model
-from stirbeat.sync import holder, job, postgres
+from stirbeat.sync import holder, job, postgres, throttle
 
 KIND = "sync"
 CLAIM_LOCK_MS = 5000
@@ -142,11 +142,11 @@ def finish(connection: sa.Connection, held: Claim, status: str, reason: str | No
 def renewed(
     engine: sa.Engine, held: Claim, lease_s: float, renew_throttle: Callable[[], None]
 ) -> Iterator[Callable[[], None]]:
-    """Renew the lease from a thread; gives a function that raises errors.LeaseLost once the run is no longer ours."""
+    """Renew the lease and the throttle from a thread; gives what raises errors.LeaseLost once the run is not ours."""
     stop, lost = threading.Event(), threading.Event()
 
     def beat() -> None:
-        while not stop.wait(lease_s / BEATS_A_LEASE):
+        while not stop.wait(min(lease_s, throttle.TTL_S) / BEATS_A_LEASE):
             renew_throttle()
             try:
                 with postgres.transaction(engine) as connection:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from stirbeat import errors
 from stirbeat.sync import job
@@ -80,3 +81,9 @@ def test_a_plugins_job_may_not_take_a_name_of_ours(monkeypatch: pytest.MonkeyPat
     monkeypatch.setitem(sys.modules, "acme_plugin", plugin)
     with pytest.raises(errors.RegistryError, match="exported twice"):
         job.collect(("acme_plugin",))
+
+
+def test_the_leaderboard_takes_the_columns_that_its_mart_has() -> None:
+    models = yaml.safe_load((Path(__file__).parents[2] / "dbt/models/marts/marts.yml").read_text())["models"]
+    (mart,) = (model for model in models if model["name"] == leaderboard.JOB.source)
+    assert [column["name"] for column in mart["columns"]] == [column.name for column in leaderboard.JOB.columns]

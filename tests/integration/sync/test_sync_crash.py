@@ -9,22 +9,34 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 
 from stirbeat import settings
 from stirbeat.sync import bucket, context, job, progress, run
 
 
 def killed(wanted: job.Job, configured: settings.Settings, step: str, when: str) -> int:
-    """Run the job in a process of its own that kills itself in this step; how the process ended."""
+    """Run the job in a process of its own that kills itself in this step; how the process ended.
+
+    when: at the step's "begin", "within" it, or before the first SQL statement of the step that begins so.
+    """
+    steps: list[str] = []
 
     def tell(now: progress.Progress) -> None:
-        if now.step == step and (when == "begin" or now.rows or now.bytes):
+        steps.append(now.step)
+        if now.step == step and (when == "begin" or (when == "within" and (now.rows or now.bytes))):
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    def before(connection: object, cursor: object, statement: str, *_: object) -> None:
+        if steps[-1:] == [step] and statement.startswith(when):
             os.kill(os.getpid(), signal.SIGKILL)
 
     pid = os.fork()
     if pid == 0:
         try:
-            run.run(wanted, context.build(configured, throttled=False), tell)
+            surroundings = context.build(configured, throttled=False)
+            sa.event.listen(surroundings.engine, "before_cursor_execute", before)
+            run.run(wanted, surroundings, tell)
         finally:
             os._exit(1)
     return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
@@ -41,6 +53,13 @@ def killed(wanted: job.Job, configured: settings.Settings, step: str, when: str)
         ("index", "begin"),
         ("index", "within"),
         ("swap", "begin"),
+        ("swap", "ALTER VIEW"),
+        ("swap", "LOCK TABLE"),
+        ("swap", "ALTER INDEX"),
+        ("swap", "ALTER TABLE"),
+        ("swap", "CREATE OR REPLACE VIEW"),
+        ("swap", "INSERT INTO sync_generation"),
+        ("swap", "UPDATE run"),
         ("record", "begin"),
     ],
 )
@@ -56,6 +75,7 @@ def test_after_a_kill_production_is_whole_and_the_next_run_is_clean(
     # given a good generation, and new rows
     fill(1000)
     run.run(small, surroundings)
+    ask("create view seen as select count(*) as rows from small")
     fill(1001)
 
     # when the run of the new rows is killed
@@ -69,7 +89,7 @@ def test_after_a_kill_production_is_whole_and_the_next_run_is_clean(
     # and the next run works at once and leaves nothing behind
     fill(1002)
     result = run.run(small, surroundings)
-    assert ask("select count(*), count(n) from small") == [(1002, 1002)]
+    assert ask("select count(*), count(n), (select rows from seen) from small") == [(1002, 1002, 1002)]
     assert result.generation == (3 if swapped else 2)
     assert ask("select relname from pg_class where relname like 'small%' and relkind = 'r' order by 1") == [
         ("small",),

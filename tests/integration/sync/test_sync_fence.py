@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import time
 from collections.abc import Callable
 from concurrent import futures
 from typing import Any
@@ -133,6 +134,27 @@ def test_redis_throttles_and_a_flush_in_mid_run_harms_nothing(
     # then
     assert ask("select status from run") == [("COMPLETE",)]
     assert redis_client.keys("stirbeat:sync:*") == []
+
+
+def test_the_redis_lock_of_a_run_longer_than_it_is_renewed(
+    surroundings: context.Context,
+    small: job.Job,
+    fill: Callable[..., None],
+    redis_client: redis.Redis,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # given
+    monkeypatch.setattr(throttle, "TTL_S", 1)
+    fill(5)
+    held: list[int] = []
+
+    def look() -> None:
+        time.sleep(2)
+        held.append(redis_client.exists("stirbeat:sync:small"))
+
+    # when, then
+    run.run(small, dataclasses.replace(surroundings, redis=redis_client), at("guard", look))
+    assert held == [1]
 
 
 def test_a_sync_goes_on_without_redis(surroundings: context.Context, small: job.Job, fill: Callable[..., None]) -> None:

@@ -13,7 +13,7 @@ import pytest
 import sqlalchemy as sa
 
 from stirbeat import errors, settings
-from stirbeat.sync import bucket, clickhouse, context, job, progress, run
+from stirbeat.sync import bucket, clickhouse, context, export, job, progress, run
 
 Ask = Callable[[str], list[tuple[Any, ...]]]
 Wiring = Callable[[str], tuple[Any, str]]
@@ -94,8 +94,14 @@ def test_s3_away(
 
 
 def test_s3_away_from_clickhouse(
-    swapped: job.Job, surroundings: context.Context, configured: settings.Settings, wire: Wiring, ask: Ask
+    swapped: job.Job,
+    surroundings: context.Context,
+    configured: settings.Settings,
+    wire: Wiring,
+    ask: Ask,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(export, "S3_ATTEMPTS", 3)
     cable, url = wire(configured.s3_endpoint_url)
     cable.cut()
     with pytest.raises(errors.ServiceUnavailable, match="S3 does not answer ClickHouse") as caught:
