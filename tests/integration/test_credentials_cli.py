@@ -48,13 +48,13 @@ def leases(database: sa.Engine, redis_client: redis.Redis, variables: dict[str, 
     return pool.Pool(database, redis_client, vault.Vault(from_environment(variables).secret_keys))
 
 
-@pytest.mark.parametrize("secret", ['{"key": "s3cret=1"}', "key=s3cret=1", "\n key = s3cret=1 \n\n"])
 def test_a_credential_goes_in_by_standard_input_and_its_secret_never_comes_out(
-    stirbeat: Run, leases: pool.Pool, secret: str
+    stirbeat: Run, leases: pool.Pool
 ) -> None:
-    added = stirbeat("add", "lama", "main", "--app", "a", "--weight", "3", "--account", "id=17", stdin=secret)
+    options = ("--app", "a", "--weight", "3", "--account", "id=17")
+    added = stirbeat("add", "lama", "main", *options, stdin='{"key": "s3cret=1"}')
     assert (added.returncode, added.stderr) == (0, "")
-    shown = [added, stirbeat("list"), stirbeat("list", "--json"), stirbeat("health"), stirbeat("health", "--json")]
+    shown = [added, stirbeat("list"), stirbeat("list", "--json"), stirbeat("health")]
     assert all(one.returncode == 0 and "s3cret" not in one.stdout + one.stderr for one in shown)
 
     (listed,) = json.loads(shown[2].stdout)
@@ -97,7 +97,8 @@ def test_bad_input_is_one_sentence_on_standard_error_and_stores_nothing(stirbeat
 
 
 def test_disable_enable_and_replace(stirbeat: Run, leases: pool.Pool) -> None:
-    stirbeat("add", "lama", "main", stdin="key=one")
+    stirbeat("add", "lama", "main", stdin="\n key = one=1 \n\n")
+    assert leases.lease(catalogue.providers()["lama"], "profile", "x").secret() == {"key": "one=1"}
     assert stirbeat("disable", "lama", "main", "--reason", "owner asked").returncode == 0
     assert [(one.state, one.reason) for one in leases.list()] == [("disabled", "owner asked")]
     assert stirbeat("health").returncode == 1

@@ -95,12 +95,19 @@ def test_a_hundred_refusals_of_calls_that_were_under_way_count_as_one(leases: po
     assert wait(leases) <= 600
 
 
-def test_a_late_success_ends_no_cooldown(leases: pool.Pool) -> None:
+def test_a_late_success_ends_no_cooldown(fresh: Callable[[], pool.Pool], leases: pool.Pool) -> None:
+    # given: two calls under way, one is refused, and a process that has read that
     early, late = leases.lease(DEMO, "profile", "x"), leases.lease(DEMO, "profile", "x")
     leases.settle(early, charged(CHARGE.CREDENTIAL))
-    leases.settle(late, outcome.OK)
-    assert wait(leases) > 500
-    assert leases.list()[0].failures == 1
+    leases.settle(early, charged(CHARGE.CREDENTIAL_FUNCTION))
+    other = fresh()
+    assert wait(other) > 500
+    # when: the other succeeds
+    other.settle(late, outcome.OK)
+    # then
+    assert wait(fresh()) > 500
+    assert [(one.failures, one.state) for one in leases.list()] == [(1, "cooling")]
+    assert [one.failures for one in leases.cooldowns()] == [1]
 
 
 def test_a_longer_cooldown_is_not_cut_short_by_a_shorter_hint(leases: pool.Pool) -> None:
