@@ -19,6 +19,10 @@ from stirbeat.credentials import table, vault
 _LOG = logging.getLogger(__name__)
 
 FRESH_S = 2.0
+# How old a view may be for those who come while another thread reads the next one.
+TOLERABLE_S = 2 * FRESH_S
+# How long those wait whose view is older, as it is after a pause. Longer means that Postgres hangs.
+WAIT_S = 1.0
 # How long leases go on without Postgres. Longer, and a credential that a person disabled would go on being used.
 USABLE_S = 60.0
 # Between attempts while Postgres is down, so that only one thread in a while waits for it.
@@ -49,7 +53,8 @@ class Snapshot:
 
 
 class Snapshots:
-    """The newest snapshot of this process. One thread reads at a time, the others use the last one meanwhile."""
+    """The newest snapshot of this process. One thread reads at a time; the others use the last one meanwhile, or wait
+    where that is too old."""
 
     def __init__(self, source: table.Table, safe: vault.Vault) -> None:
         self._source = source
@@ -74,13 +79,20 @@ class Snapshots:
         last = self._last
         if last is not None and time.monotonic() < self._due:
             return self._usable(last)
-        if self._reading.acquire(blocking=last is None):
+        if self._reading.acquire(timeout=self._patience_s(last)):
             try:
                 return self._read()
             finally:
                 self._reading.release()
         assert last is not None
         return self._usable(last)
+
+    @staticmethod
+    def _patience_s(last: Snapshot | None) -> float:
+        """How long to wait for a thread that is reading: for ever when there is nothing to go on with (-1)."""
+        if last is None:
+            return -1
+        return 0 if time.monotonic() - last.read_at < TOLERABLE_S else WAIT_S
 
     def newer(self, seen: Snapshot) -> Snapshot:
         """A snapshot younger than `seen`, for who would otherwise tell a caller that waiting is of no use.
@@ -102,7 +114,7 @@ class Snapshots:
         if time.monotonic() < self._due:  # the thread we waited for has read it, or could not
             if self._last is None:
                 raise errors.ServiceUnavailable(service="postgres")
-            return self._last
+            return self._usable(self._last)
         changes = self._changes
         started = self._tried = time.monotonic()
         try:

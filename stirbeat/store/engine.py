@@ -16,6 +16,15 @@ POOL_OVERFLOW = 20
 POOL_WAIT_S = 30
 CONNECT_TIMEOUT_S = 10
 
+# A server that vanished without a word (its machine is gone, a firewall forgot us) is given up after about this long
+# instead of the quarter of an hour that TCP takes; libpq's names, seconds but for the last, milliseconds.
+SOCKET = {
+    "keepalives_idle": 30,
+    "keepalives_interval": 10,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 30_000,
+}
+
 
 def create(configured: settings.Settings, *, pool_size: int = POOL_SIZE) -> sa.Engine:
     """An engine on the configured database.
@@ -30,7 +39,7 @@ def create(configured: settings.Settings, *, pool_size: int = POOL_SIZE) -> sa.E
         pool_pre_ping=False,
         pool_recycle=300,
         hide_parameters=True,
-        connect_args={"connect_timeout": CONNECT_TIMEOUT_S, "application_name": "stirbeat"},
+        connect_args={"connect_timeout": CONNECT_TIMEOUT_S, "application_name": "stirbeat", **SOCKET},
     )
 
 
