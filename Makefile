@@ -1,6 +1,8 @@
 # Everything sets itself up: `make demo` and `make test` work in a fresh clone.
 VENV ?= .venv
 ARGS ?=
+# Processes that run tests; what shares a queue or a vendor is kept in one of them (xdist_group).
+TEST_WORKERS ?= 2
 export VENV
 
 .PHONY: help setup demo test check clean
@@ -20,7 +22,7 @@ demo: setup
 
 test:
 	@sh scripts/bootstrap.sh --for-tests
-	@"$(VENV)/bin/python" -m pytest $(ARGS)
+	@"$(VENV)/bin/python" -m pytest -n $(TEST_WORKERS) --dist loadgroup $(ARGS)
 
 check:
 	@sh scripts/bootstrap.sh --for-tests

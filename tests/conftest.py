@@ -53,6 +53,19 @@ def pytest_configure_node(node: object) -> None:
         node.workerinput["stirbeat"] = json.dumps(dict(started.environment))  # type: ignore[attr-defined]
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Tests that share a queue must stay in one xdist worker: refuse to run where xdist's groups do not work."""
+    if not hasattr(config, "workerinput"):
+        return
+    for item in items:
+        mark = item.get_closest_marker("xdist_group")
+        if mark is not None and not item.nodeid.endswith(f"@{mark.args[0]}"):
+            pytest.exit(
+                "xdist's groups do not work here: use --dist loadgroup and the pytest of setup.cfg", returncode=3
+            )
+
+
 def pytest_unconfigure(config: pytest.Config) -> None:
     """Stop what `pytest_configure` started."""
     cleanup = config.stash.get(_FOLDER, None)

@@ -96,7 +96,7 @@ def prepare(configured: settings.Settings, database: sa.Engine, simulator: simul
     providers = catalogue.providers()
     for one in scenario.CREDENTIALS:
         credentials.add(providers[one.provider], one.name, {one.field: one.secret(key)}, one.account, one.app)
-    simulator.put_credentials(scenario.vendors(key))
+    simulator.put_credentials(scenario.vendors(key, revoked=None))
     simulator.put_plan([])
     simulator.clear_calls()
     with kombu.Connection(configured.broker_url.get_secret_value()) as connection:

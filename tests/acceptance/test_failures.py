@@ -102,11 +102,11 @@ def test_a_request_that_kills_its_worker_each_time_ends_some_day(system: systems
 
 
 def test_requests_wait_while_every_credential_is_limited_and_go_on_when_one_frees(system: systems.System) -> None:
-    # given: only lama may be asked, and each of its credentials rests for three seconds
+    # given: only lama may be asked, and each of its credentials rests for a while
     with system.database.begin() as connection:
         connection.execute(sa.text("update credential set enabled = false where provider <> 'lama'"))
         connection.execute(
-            sa.text("update credential set disabled_till = now() + interval '6 seconds' where provider = 'lama'")
+            sa.text("update credential set disabled_till = now() + interval '14 seconds' where provider = 'lama'")
         )
     try:
         time.sleep(3)

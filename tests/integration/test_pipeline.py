@@ -26,7 +26,7 @@ PROFILE = "instagram.refresh_profile"
 @pytest.fixture
 def simulator(configured: settings.Settings) -> Iterator[simulators.SimulatorClient]:
     found = simulators.SimulatorClient(configured.simulator_url)
-    found.put_credentials(scenario.vendors(configured.secret_keys.get_secret_value()))
+    found.put_credentials(scenario.vendors(configured.secret_keys.get_secret_value(), revoked=None))
     found.put_plan([])
     yield found
     found.put_plan([])

