@@ -40,7 +40,7 @@ CREDENTIALS = (
         for n in range(1, 9)
     ),
     *(Credential("arraybobo", f"rapid-{n}", {}, "key") for n in range(1, 8)),
-    *(Credential("lama", f"lama-{n}", {}, "key") for n in range(1, 7)),
+    *(Credential("lama", f"lama-{n}", {}, "key") for n in range(1, 9)),
 )
 
 # One token was revoked by its owner: the vendor refuses it, the credential is disabled until a person acts.
@@ -66,7 +66,7 @@ def faults(count: int) -> list[dict[str, Any]]:
     """The vendors' bad day, for so many handles: every kind of fault, each on a share of the calls."""
     return [
         {"provider": "graphapi", "kind": "down", "after_calls": count // 6, "for_calls": count // 4},
-        {"provider": "graphapi", "kind": "rate_limited", "every": 60, "code": 4, "retry_after_s": 60},
+        {"provider": "graphapi", "kind": "rate_limited", "after_calls": 60, "for_calls": 1, "code": 4},
         {"provider": "arraybobo", "kind": "rate_limited", "every": 40, "retry_after_s": 12},
         {"provider": "arraybobo", "kind": "error_5xx", "every": 17},
         {"provider": "arraybobo", "kind": "slow", "every": 23, "delay_s": 1.5},
