@@ -31,7 +31,6 @@ if not settings.sends_only():
     beat_scheduler = "stirbeat.schedule.scheduler:Scheduler"
     beat_schedule = timetable.to_celery(timetable.rows(_sending.plugins))
     beat_max_loop_interval = 5
-    redbeat_redis_url = settings.get().redis_url.get_secret_value()
     redbeat_key_prefix = "stirbeat:beat:"
     redbeat_lock_timeout = 30
     redbeat_redis_options = {"socket_timeout": 10, "socket_connect_timeout": 10, "health_check_interval": 30}

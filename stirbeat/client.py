@@ -22,10 +22,12 @@ import kombu
 from stirbeat import errors, routing, settings
 from stirbeat.domain import catalogue, flow, requests
 
-# Reserved keyword arguments of a flow's message: which message of the request it is, and what was tried before.
+# Reserved keyword arguments of a flow's message: which message of the request it is, what was tried before, and
+# whether an execution of this very message was interrupted.
 TURN = "_turn"
 HOPS = "_hops"
-RESERVED = frozenset({TURN, HOPS})
+RESUMED = "_resumed"
+RESERVED = frozenset({TURN, HOPS, RESUMED})
 
 # The name of the app that Celery makes where a process has none.
 _CELERYS_DEFAULT = "default"

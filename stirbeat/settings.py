@@ -79,7 +79,7 @@ class Settings(pydantic.BaseModel):
     )
     lease_s: int = pydantic.Field(
         default=90,
-        ge=5,
+        ge=45,
         description="seconds after which a request whose worker says nothing is taken as orphaned",
     )
 
@@ -113,6 +113,13 @@ class Settings(pydantic.BaseModel):
         if value and (urlsplit(value).scheme not in {"http", "https"} or not urlsplit(value).hostname):
             raise ValueError("must be a URL that starts with http:// or https:// and names a host")
         return value.rstrip("/")
+
+    @pydantic.field_validator("flower_password")
+    @classmethod
+    def _flower(cls, value: pydantic.SecretStr | None) -> pydantic.SecretStr | None:
+        if value is not None and "," in value.get_secret_value():
+            raise ValueError("must hold no comma: Flower takes what is after it for a second account")
+        return value
 
     @property
     def s3_for_clickhouse(self) -> str:

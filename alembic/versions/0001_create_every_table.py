@@ -155,6 +155,7 @@ def upgrade() -> None:
         sa.Column("status", sa.Text(), server_default="PENDING", nullable=False),
         sa.Column("turn", sa.Integer(), server_default="0", nullable=False),
         sa.Column("attempts", sa.Integer(), server_default="0", nullable=False),
+        sa.Column("abandoned", sa.Integer(), server_default="0", nullable=False),
         sa.Column(
             "hops", postgresql.JSONB(astext_type=sa.Text()), server_default=sa.text("'[]'::jsonb"), nullable=False
         ),

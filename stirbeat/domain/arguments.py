@@ -46,7 +46,7 @@ def accept(declared: Sequence[Argument], given: Mapping[str, object]) -> dict[st
     Raises errors.InvalidArgument for one that is missing, unknown or malformed.
     """
     names = [argument.name for argument in declared]
-    unknown = sorted(str(name)[:60] for name in given if name not in names)
+    unknown = sorted(f"{name!r:.60}" for name in given if name not in names)
     if unknown:
         raise errors.InvalidArgument(f"unknown argument {', '.join(unknown)}; this flow takes {', '.join(names)}")
     missing = [name for name in names if name not in given]

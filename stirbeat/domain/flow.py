@@ -69,7 +69,7 @@ class Flow:
     target: the argument that says whom it is about; per-target limits and duplicate suppression count by it
     sources: in the order in which they are tried
     expires_after_s: seconds after submit at which nobody waits for the answer any more
-    most_hops: executions that one request may use
+    most_hops: exchanges that one request may use; with the waits between rounds, three sources last 40 minutes
     """
 
     platform: str
@@ -79,7 +79,7 @@ class Flow:
     target: str
     sources: tuple[Source, ...]
     expires_after_s: int = 24 * 3600
-    most_hops: int = 12
+    most_hops: int = 40
 
     @property
     def key(self) -> str:

@@ -60,6 +60,7 @@ class Claim:
     """The right to work on a request, for as long as the ledger holds `token`.
 
     known: what the store knows of the target (its ids, its dimensions), as text
+    abandoned: executions of the request that ended without a word
     now: the database's clock at the claim; every comparison of times uses that one clock
     """
 
@@ -67,6 +68,7 @@ class Claim:
     token: uuid.UUID
     turn: int
     attempts: int
+    abandoned: int
     hops: tuple[Hop, ...]
     created_at: datetime.datetime
     expires_at: datetime.datetime
@@ -84,9 +86,9 @@ class Claim:
         return (self.expires_at - self.now).total_seconds()
 
 
-def ledger_id(task_id: str) -> uuid.UUID:
+def ledger_id(task_id: object) -> uuid.UUID:
     """The ledger's id for a Celery task id."""
     try:
-        return uuid.UUID(task_id)
+        return uuid.UUID(str(task_id))
     except ValueError:
-        return uuid.uuid5(_FOREIGN_IDS, task_id)
+        return uuid.uuid5(_FOREIGN_IDS, str(task_id))

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 
 from stirbeat import errors
 from stirbeat.credentials import pool
-from stirbeat.domain import exchange, flow, outcome, provider, records, requests
+from stirbeat.domain import flow, outcome, provider, records, requests
 from stirbeat.pipeline import fallback, tools
 from stirbeat.providers import http
 from stirbeat.store import effects
@@ -50,7 +50,6 @@ class _Read:
 
     seen: outcome.Outcome
     parsed: flow.Parsed | None
-    elapsed_s: float
 
 
 def first_possible(with_: tools.Tools, candidates: Sequence[flow.Source], claim: requests.Claim) -> Attempt:
@@ -124,33 +123,27 @@ def _exchange(
     with_: tools.Tools, declared: provider.Provider, step: flow.Step, context: flow.Context, lease: pool.Lease
 ) -> _Read:
     """One call: fetched, classified, read, and the credential told what came of it."""
-    begun = time.monotonic()
-    parsed: flow.Parsed | None = None
     usage: float | None = None
+    parsed: flow.Parsed | None = None
     try:
         answer = with_.http.fetch(declared, step.call(context), lease.secret())
-    except http.NoAnswer as error:
-        seen = error.outcome
-    except errors.TryNextProvider as error:  # the step cannot build its call from what is known
-        seen = outcome.schema_error(str(error))
-    else:
         seen, usage = declared.classify(answer), declared.usage(answer)
         if seen.ok:
-            seen, parsed = _read(step, answer, context)
-    with_.credentials.settle(lease, seen, usage)
-    return _Read(seen, parsed, time.monotonic() - begun)
-
-
-def _read(
-    step: flow.Step, answer: exchange.Answer, context: flow.Context
-) -> tuple[outcome.Outcome, flow.Parsed | None]:
-    try:
-        return outcome.OK, step.parse(answer, context)
+            parsed = step.parse(answer, context)
+    except http.NoAnswer as error:
+        seen = error.outcome
     except (errors.TryNextProvider, errors.SkipRecord) as error:
-        return outcome.schema_error(str(error)), None
-    except Exception as error:  # a plugin's parser may raise anything; the request must still go on
-        log.exception("the parser of %s failed", step.function)
-        return outcome.schema_error(f"the parser failed: {type(error).__name__}"), None
+        seen = outcome.schema_error(str(error))
+    except Exception as error:  # a plugin's code may raise anything; the request must still go on
+        log.exception("%s %s failed", declared.name, step.function)
+        seen = outcome.schema_error(f"reading the answer failed: {type(error).__name__}")
+    try:
+        with_.credentials.settle(lease, seen, usage)
+    except (
+        errors.ServiceUnavailable
+    ) as error:  # the answer is paid for; Redis knows of a charge, and it will come again
+        log.warning("what %s/%s met could not be stored: %s", declared.name, lease.name, error)
+    return _Read(seen, parsed)
 
 
 def _context(claim: requests.Claim, learned: Mapping[str, str]) -> flow.Context:

@@ -35,44 +35,54 @@ def permanent(seen: outcome.Outcome) -> bool:
 class Standing:
     """Where a request stands after its hops.
 
-    remaining: sources not failed for good, in order; candidates: those of them not tried in this round
+    remaining: sources not failed for good, in order; candidates: those of them not asked in this round
     round_over: the last hop completed a round; the next one begins after a wait
-    executed: exchanges so far; passing a provider over for want of a credential is none
+    rounds: rounds that are over; executed: exchanges so far (passing a provider over for want of a credential is none)
     """
 
     remaining: tuple[flow.Source, ...]
     candidates: tuple[flow.Source, ...]
     round_over: bool
+    rounds: int
     executed: int
 
 
 def standing(wanted: flow.Flow, hops: Sequence[requests.Hop]) -> Standing:
-    """Replay the hops. A provider without a free credential counts as tried in its round."""
+    """Replay the hops.
+
+    A provider without a free credential counts as tried, so that the round can end, but not as asked: should a
+    credential become free before the round is over, it is a candidate.
+    """
     remaining = [source.provider for source in wanted.sources]
     tried: set[str] = set()
-    over = False
+    asked: set[str] = set()
+    over, rounds = False, 0
     for hop in hops:
         if hop.provider not in remaining:
             continue
         tried.add(hop.provider)
+        if hop.kind != NO_CREDENTIAL:
+            asked.add(hop.provider)
         if hop.permanent:
             remaining.remove(hop.provider)
         over = tried.issuperset(remaining)
         if over:
+            rounds += bool(asked)
             tried.clear()
+            asked.clear()
     left = tuple(source for source in wanted.sources if source.provider in remaining)
     return Standing(
         remaining=left,
-        candidates=tuple(source for source in left if source.provider not in tried),
+        candidates=tuple(source for source in left if source.provider not in asked),
         round_over=over,
+        rounds=rounds,
         executed=sum(hop.kind != NO_CREDENTIAL for hop in hops),
     )
 
 
-def round_wait_s(wanted: flow.Flow, executed: int) -> float:
-    """Seconds to wait before a new round: doubled for each one that is over."""
-    rounds = max(1, executed // max(1, len(wanted.sources)))
-    return float(min(LONGEST_WAIT_S, FIRST_WAIT_S * 2 ** (rounds - 1)))
+def round_wait_s(rounds: int) -> float:
+    """Seconds to wait before a new round, when so many are over: 5, 10, 20 ... 300."""
+    return float(min(LONGEST_WAIT_S, FIRST_WAIT_S * 2 ** min(max(0, rounds - 1), 20)))
 
 
 def news(passed_over: Sequence[requests.Hop], before: Sequence[requests.Hop]) -> tuple[requests.Hop, ...]:

@@ -8,16 +8,13 @@ import celery
 
 from stirbeat import client
 from stirbeat.domain import requests
-from stirbeat.pipeline import tools
+from stirbeat.pipeline import run, tools
 from stirbeat.store import ledger
 from stirbeat.store.models.ledger import Status
 
 # A waiting request whose message is this late counts as lost. A second copy of a message that was only slow does no
 # harm: whichever comes first works, the other is dropped.
 LOST_AFTER_S = 15 * 60
-
-# Executions that one request may use up; one that kills its worker each time must end some day.
-MOST_ATTEMPTS = 25
 
 # Requests looked after in one sweep.
 BATCH = 500
@@ -52,13 +49,13 @@ def sweep(with_: tools.Tools, app: celery.Celery, *, lost_after_s: int = LOST_AF
                 error_kind="expired",
                 reason="nobody waits for it any more",
             )
-        elif orphan.attempts >= MOST_ATTEMPTS:
+        elif orphan.abandoned >= run.MOST_ABANDONED:
             failed += ledger.end_orphan(
                 with_.database,
                 orphan,
                 status=Status.FAILED,
-                error_kind="attempts",
-                reason=f"given up after {orphan.attempts} executions that did not end",
+                error_kind="abandoned",
+                reason=f"{orphan.abandoned} executions of it did not end",
             )
         elif orphan.flow not in with_.flows:
             failed += ledger.end_orphan(

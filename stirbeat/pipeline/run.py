@@ -27,6 +27,12 @@ JITTER = 0.5
 
 _NOTHING: Mapping[str, str] = {}
 
+# The longest wait for a credential: one that a person adds or enables is noticed after this many seconds at the latest.
+LONGEST_WAIT_S = 600.0
+
+# Executions of one request that may end without a word (a killed worker each time) before it is given up.
+MOST_ABANDONED = 5
+
 # How long a request waits when Redis, which holds the limits, does not answer.
 OUTAGE_WAIT_S = 10.0
 
@@ -82,9 +88,14 @@ def run(with_: tools.Tools, wanted: flow.Flow, request: requests.Request) -> Ver
     if claim is None:
         return Dropped("the request is over, or another message of it is ahead")
     try:
-        return _hop(with_, wanted, claim)
+        return _hop_or_wait(with_, wanted, claim)
     except errors.LeaseLost as error:
         return Dropped(str(error))
+
+
+def _hop_or_wait(with_: tools.Tools, wanted: flow.Flow, claim: requests.Claim) -> Verdict:
+    try:
+        return _hop(with_, wanted, claim)
     except errors.ServiceUnavailable as error:
         if error.service == "postgres":
             raise
@@ -95,21 +106,25 @@ def _hop(with_: tools.Tools, wanted: flow.Flow, claim: requests.Claim) -> Verdic
     before = fallback.standing(wanted, claim.hops)
     if claim.expired:
         return _end(with_, claim, (), Status.EXPIRED, "expired", "nobody waits for it any more")
-    if before.executed >= wanted.most_hops:
-        return _give_up(with_, claim, (), "the budget of hops is used up")
+    if claim.abandoned >= MOST_ABANDONED:
+        return _end(with_, claim, (), Status.FAILED, "abandoned", f"{claim.abandoned} executions of it did not end")
     try:
         tried = attempt.first_possible(with_, before.candidates, claim)
     except attempt.NobodyFree as nobody:
         if nobody.hopeless and before.executed and not _passing(claim.hops):
             return _give_up(with_, claim, nobody.passed_over, str(claim.hops[-1]))
-        retry_s = fallback.round_wait_s(wanted, before.executed) if _passing(claim.hops) else nobody.retry_after_s
-        return _again(with_, claim, nobody.passed_over, _jittered(min(retry_s, nobody.retry_after_s)))
+        wait_s = min(nobody.retry_after_s, LONGEST_WAIT_S)
+        if before.candidates != before.remaining:  # those asked in this round come again in the next
+            wait_s = min(wait_s, fallback.round_wait_s(before.rounds + 1))
+        return _again(with_, claim, nobody.passed_over, _jittered(wait_s))
     if tried.told is not None:
         return _complete(with_, claim, tried)
     after = fallback.standing(wanted, (*claim.hops, *tried.hops))
     if not tried.try_next_provider or not after.remaining:
         return _give_up(with_, claim, tried.hops, str(tried.hops[-1]))
-    wait_s = _jittered(fallback.round_wait_s(wanted, after.executed)) if after.round_over else 0
+    if after.executed >= wanted.most_hops:
+        return _give_up(with_, claim, tried.hops, f"the budget of {wanted.most_hops} hops is used up")
+    wait_s = _jittered(fallback.round_wait_s(after.rounds)) if after.round_over else 0
     return _again(with_, claim, tried.hops, wait_s, learned=tried.learned)
 
 
@@ -126,7 +141,10 @@ def _complete(with_: tools.Tools, claim: requests.Claim, tried: attempt.Attempt)
         reraise=True,
     )
     # A first try may have been committed although its confirmation never came; then the second finds the lease gone.
-    store(ledger.finish, with_.database, claim, tried.hops, status=Status.COMPLETE, told=tried.told)
+    try:
+        store(ledger.finish, with_.database, claim, tried.hops, status=Status.COMPLETE, told=tried.told)
+    except errors.InvalidRecord as error:
+        return _end(with_, claim, tried.hops, Status.FAILED, "storage", str(error))
     return Done(Status.COMPLETE, (*claim.hops, *tried.hops))
 
 

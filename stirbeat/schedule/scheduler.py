@@ -21,7 +21,7 @@ from celery.utils.log import get_logger
 from redbeat import schedulers
 from redis import exceptions as redis_exceptions
 
-from stirbeat import errors
+from stirbeat import errors, settings
 from stirbeat.schedule import entry as entries
 
 logger = get_logger(__name__)
@@ -34,6 +34,13 @@ class Scheduler(schedulers.RedBeatScheduler):  # type: ignore[misc]
 
     Entry = entries.Entry
     _installed = False
+
+    def __init__(self, *args: Any, app: Any, **kwargs: Any) -> None:
+        """Tell RedBeat where Redis is, in this process alone: a worker's configuration can be asked for, and Flower
+        shows it, so the password must not be in it."""
+        if not app.conf.get("redbeat_redis_url"):
+            app.conf.redbeat_redis_url = settings.get().redis_url.get_secret_value()
+        super().__init__(*args, app=app, **kwargs)
 
     def setup_schedule(self) -> None:
         """Nothing yet: RedBeat calls this before it has the lock. See `tick`."""

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy import exc
 
 from stirbeat import errors
 from stirbeat.domain import requests
@@ -30,7 +31,7 @@ class Orphan:
     arguments: Mapping[str, str]
     high: bool
     turn: int
-    attempts: int
+    abandoned: int
     expired: bool
 
 
@@ -70,6 +71,7 @@ def claim(
         token=token,
         turn=row["turn"],
         attempts=row["attempts"],
+        abandoned=row["abandoned"],
         hops=tuple(requests.Hop.from_json(hop) for hop in row["hops"]),
         created_at=row["created_at"],
         expires_at=row["expires_at"],
@@ -117,12 +119,16 @@ def finish(
 ) -> None:
     """End the request: its status, all that the answer told, and the events, in one transaction.
 
-    Raises errors.LeaseLost when the claim is not held any more (nothing is written), errors.ServiceUnavailable.
+    Raises errors.LeaseLost when the claim is not held any more (nothing is written), errors.InvalidRecord when Postgres
+    cannot hold a value, errors.ServiceUnavailable.
     """
     ending = effects.Ending(status=status.value, error_kind=error_kind, reason=reason)
     bound = effects.bind(claim, hops, ending, told)
-    with engine.transaction(database) as connection:
-        written = connection.execute(sql.load("finish"), bound).scalar_one_or_none()
+    try:
+        with engine.transaction(database) as connection:
+            written = connection.execute(sql.load("finish"), bound).scalar_one_or_none()
+    except exc.DataError as error:
+        raise errors.InvalidRecord(f"Postgres cannot store the answer: {type(error.orig).__name__}") from error
     if written is None:
         raise errors.LeaseLost(f"request {claim.request.id}: another execution took it over")
 
@@ -146,7 +152,7 @@ def orphans(database: sa.Engine, *, lost_after_s: int, most: int) -> list[Orphan
     with engine.transaction(database) as connection:
         rows = connection.execute(sql.load("orphans"), {"lost_after_s": lost_after_s, "most": most}).mappings()
         return [
-            Orphan(row["id"], row["flow"], row["params"], row["high"], row["turn"], row["attempts"], row["expired"])
+            Orphan(row["id"], row["flow"], row["params"], row["high"], row["turn"], row["abandoned"], row["expired"])
             for row in rows
         ]
 
@@ -163,7 +169,8 @@ def end_orphan(database: sa.Engine, orphan: Orphan, *, status: Status, error_kin
         request=requests.Request(orphan.id, orphan.flow, row["platform"], row["target"], orphan.arguments, orphan.high),
         token=token,
         turn=orphan.turn,
-        attempts=orphan.attempts,
+        attempts=row["attempts"],
+        abandoned=orphan.abandoned,
         hops=tuple(requests.Hop.from_json(hop) for hop in row["hops"]),
         created_at=row["created_at"],
         expires_at=row["expires_at"],

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import datetime
 import json
 import os
 import socket
@@ -60,6 +61,13 @@ def opened(
     finally:
         stop.set()
         beat.join()
+
+
+def done_since(database: sa.Engine, kind: str, name: str, since: datetime.datetime) -> bool:
+    """Whether what was ordered at that moment was carried out by a later run. Raises errors.ServiceUnavailable."""
+    with engine.transaction(database) as connection:
+        bound = {"kind": kind, "name": name, "since": since}
+        return bool(connection.execute(sql.load("run_since"), bound).scalar_one())
 
 
 def _open(database: sa.Engine, run: Run, lease_s: float) -> None:

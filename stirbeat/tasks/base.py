@@ -6,6 +6,8 @@ import dataclasses
 import functools
 import logging
 import random
+import threading
+import uuid
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -20,9 +22,9 @@ from stirbeat.store.models import ledger as ledger_row
 
 log = logging.getLogger(__name__)
 
-# Seconds until a message comes again after Postgres or Redis did not answer: beyond the lease that the interrupted
-# execution may still hold, lengthened at random by up to this many.
-SPREAD_S = 10
+# Seconds until a message comes again after Postgres did not answer, drawn at random from here to there. It comes as a
+# resumed one: the ledger may still show the execution that was interrupted, or the turn after it.
+OUTAGE_WAIT_S = (5, 20)
 
 
 class NextHop(Exception):
@@ -69,24 +71,23 @@ class FlowTask(celery.Task):  # type: ignore[misc]
         """
         with_ = process_tools()
         request_id = requests.ledger_id(self.request.id)
-        given = dict(kwargs)
-        trail = given.pop(client.HOPS, None)
         try:
-            turn = _turn(given.pop(client.TURN, 0))
-            accepted = _named(self.flow, args, given)
-            asked = client.request_for(self.flow, accepted, high=self._is_high(), request_id=request_id)
+            asked = self._opened(request_id, args, kwargs)
+            return self._report(run.run(with_, self.flow, asked), asked)
         except errors.InvalidArgument as error:
-            ledger.refuse(with_.database, request_id, flow=self.name, arguments=given, reason=str(error))
+            ledger.refuse(with_.database, request_id, flow=self.name, arguments=kwargs, reason=str(error))
             raise
-        delivery = self.request.delivery_info or {}
-        asked = dataclasses.replace(asked, turn=turn, redelivered=bool(delivery.get("redelivered")))
-        try:
-            verdict = run.run(with_, self.flow, asked)
         except errors.ServiceUnavailable as error:
-            wait_s = with_.configured.lease_s + random.randint(1, SPREAD_S)  # noqa: S311 (spreads load)
-            before = [str(hop) for hop in trail] if isinstance(trail, list) else []
-            raise self._next(client.message(asked.arguments, turn, before), wait_s, error) from error
-        return self._report(verdict, asked)
+            raise self._next({**kwargs, client.RESUMED: True}, random.randint(*OUTAGE_WAIT_S), error) from error  # noqa: S311
+
+    def _opened(self, request_id: uuid.UUID, args: Sequence[object], kwargs: Mapping[str, object]) -> requests.Request:
+        """The request that the message tells of. Raises errors.InvalidArgument."""
+        given = {name: value for name, value in kwargs.items() if name not in client.RESERVED}
+        turn = _turn(kwargs.get(client.TURN, 0))
+        accepted = _named(self.flow, args, given)
+        asked = client.request_for(self.flow, accepted, high=self._is_high(), request_id=request_id)
+        again = bool((self.request.delivery_info or {}).get("redelivered")) or bool(kwargs.get(client.RESUMED))
+        return dataclasses.replace(asked, turn=turn, redelivered=again)
 
     def _report(self, verdict: run.Verdict, asked: requests.Request) -> str:
         if isinstance(verdict, run.Dropped):
@@ -118,16 +119,24 @@ class FlowTask(celery.Task):  # type: ignore[misc]
         return key.endswith(routing.HIGH_SUFFIX)
 
 
-@functools.cache
+_building = threading.Lock()
+
+
 def process_tools() -> tools.Tools:
-    """The tools of this worker process, built at its first task."""
+    """The tools of this worker process, built once, by the first of its threads that needs them."""
+    with _building:
+        return _tools()
+
+
+@functools.cache
+def _tools() -> tools.Tools:
     return tools.build(settings.get())
 
 
 def flow_task(key: str, plugins: tuple[str, ...] = ()) -> Any:
     """The Celery task of a flow; it belongs to every app of the process."""
 
-    def execute(self: FlowTask, *args: object, **kwargs: object) -> str:
+    def execute(self: FlowTask, /, *args: object, **kwargs: object) -> str:
         return self.execute(args, kwargs)
 
     execute.__doc__ = catalogue.find_flow(key, plugins).about

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import datetime
+
 import celery
+import sqlalchemy as sa
 
 from stirbeat import errors
+from stirbeat.store import runs
 
 # The longest a nightly dbt run took in the systems before this one, and a margin for its end.
 LONGEST_S = 6 * 3600 + 300
@@ -24,3 +28,11 @@ class LongRun(celery.Task):  # type: ignore[misc]
     time_limit = LONGEST_S
     soft_time_limit = LONGEST_S - 60
     throws = (errors.StirbeatError,)
+
+    def overtaken(self, database: sa.Engine, kind: str, name: str) -> bool:
+        """Whether this is a tick of the timetable that waited so long that a run begun after it did its work.
+
+        So ticks that piled up while no worker was there end with the first of them.
+        """
+        tick = self.request.get("stirbeat_tick")
+        return tick is not None and runs.done_since(database, kind, name, datetime.datetime.fromisoformat(tick))

@@ -19,10 +19,12 @@ def _surroundings() -> context.Context:
     return context.build(with_.configured, engine=with_.database)
 
 
-@celery.shared_task(name="sync.run", base=long_run.LongRun)
-def run(job: str) -> str:
+@celery.shared_task(name="sync.run", base=long_run.LongRun, bind=True)
+def run(self: long_run.LongRun, job: str) -> str:
     """Bring one job's mart to its Postgres table."""
     wanted = jobs.find(job, base.process_tools().configured.plugins)
+    if self.overtaken(base.process_tools().database, "sync", job):
+        return "skipped: a later run did it"
     try:
         result = engine.run(wanted, _surroundings())
     except (errors.LeaseLost, errors.RunInProgress) as busy:

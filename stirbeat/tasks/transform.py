@@ -18,6 +18,8 @@ def run(self: long_run.LongRun, selector: str, full_refresh: bool = False) -> st
     Raises errors.RunFailed naming the models that failed, and what `warehouse.transform.run` raises.
     """
     with_ = base.process_tools()
+    if self.overtaken(with_.database, "transform", selector):
+        return "skipped: a later run did it"
     try:
         order = requests.ledger_id(self.request.id)
         lease_s = with_.configured.lease_s

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import time
+import contextlib
 import uuid
 from collections import Counter
 
 import pytest
 import sqlalchemy as sa
 
-from stirbeat import client
-from stirbeat.domain import catalogue
-from stirbeat.pipeline import janitor, tools
+from stirbeat import client, errors
+from stirbeat.domain import catalogue, outcome
+from stirbeat.pipeline import janitor, run, tools
 from stirbeat.store import ledger
 from tests.acceptance import system as systems
 
@@ -87,37 +87,42 @@ def test_a_request_that_kills_its_worker_each_time_ends_some_day(system: systems
     with system.database.begin() as connection:
         connection.execute(
             sa.text(
-                "update scrape_request_log set status = 'PROCESSING', lease_token = gen_random_uuid(), attempts = :n,"
+                "update scrape_request_log set status = 'PROCESSING', lease_token = gen_random_uuid(), abandoned = :n,"
                 " next_at = now() - interval '1 minute' where id = :id"
             ),
-            {"id": request.id, "n": janitor.MOST_ATTEMPTS},
+            {"id": request.id, "n": run.MOST_ABANDONED},
         )
 
     swept = janitor.sweep(tools.build(system.configured), system.app)
 
     assert swept.failed == 1
     row = system.row(request.id)
-    assert (row["status"], row["error_kind"]) == ("FAILED", "attempts")
-    assert "given up after" in row["reason"]
+    assert (row["status"], row["error_kind"]) == ("FAILED", "abandoned")
+    assert "executions of it did not end" in row["reason"]
 
 
 def test_requests_wait_while_every_credential_is_limited_and_go_on_when_one_frees(system: systems.System) -> None:
-    # given: only lama may be asked, and each of its credentials rests for a while
-    with system.database.begin() as connection:
-        connection.execute(sa.text("update credential set enabled = false where provider <> 'lama'"))
-        connection.execute(
-            sa.text("update credential set disabled_till = now() + interval '14 seconds' where provider = 'lama'")
-        )
+    # given: only lama may be asked, and each of its credentials has just been told to rest
+    credentials = tools.build(system.configured).credentials
+    providers = catalogue.providers()
+    for one in credentials.list():
+        if one.provider != "lama":
+            credentials.disable(one.provider, one.name, "not for this test")
+    rest = outcome.Outcome(outcome.Kind.RATE_LIMITED, outcome.ChargeTo.CREDENTIAL, retry_after_s=8)
+    with contextlib.suppress(errors.NoCredential):
+        while True:
+            credentials.settle(credentials.lease(providers["lama"], "user_by_username", str(uuid.uuid4())), rest)
     try:
-        time.sleep(3)
+        # when
         ids = system.submit(PROFILE, [f"urban.lens{n}" for n in range(4)])
-        time.sleep(1.5)
+        systems.until(lambda: all(system.row(one).get("hops") for one in ids), 20, "every request to be picked up")
         waiting = Counter(system.row(one)["status"] for one in ids)
         system.wait(ids)
     finally:
-        with system.database.begin() as connection:
-            connection.execute(sa.text("update credential set enabled = true, disabled_till = null"))
+        for one in credentials.list():
+            credentials.enable(one.provider, one.name)
 
+    # then
     assert waiting == {"PENDING": 4}, "no worker sleeps on a wait"
     assert Counter(system.row(one)["status"] for one in ids) == {"COMPLETE": 4}
     noted = [hop["kind"] for one in ids for hop in system.row(one)["hops"]]

@@ -281,11 +281,11 @@ def test_an_orphan_is_ended_once_with_its_event(database: sa.Engine, count: Call
     taken(database, request, lease_s=0)
     [orphan] = ledger.orphans(database, lost_after_s=900, most=100)
 
-    first = ledger.end_orphan(database, orphan, status=Status.FAILED, error_kind="attempts", reason="too many")
-    second = ledger.end_orphan(database, orphan, status=Status.FAILED, error_kind="attempts", reason="too many")
+    first = ledger.end_orphan(database, orphan, status=Status.FAILED, error_kind="abandoned", reason="too many")
+    second = ledger.end_orphan(database, orphan, status=Status.FAILED, error_kind="abandoned", reason="too many")
 
     assert (first, second) == (True, False)
-    assert row(database, request.id)["error_kind"] == "attempts"
+    assert row(database, request.id)["error_kind"] == "abandoned"
     assert count("outbox where name = 'scrape_log'") == 1
 
 

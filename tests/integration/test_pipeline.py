@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import time
 import uuid
 from collections.abc import Callable, Iterator
 
@@ -108,7 +109,7 @@ def test_the_budget_of_hops_ends_a_request(with_: tools.Tools, simulator: simula
 
     assert isinstance(verdict, run.Done)
     assert verdict.status is Status.FAILED
-    assert verdict.reason == "the budget of hops is used up"
+    assert verdict.reason == "the budget of 2 hops is used up"
     assert len(verdict.hops) == 2
 
 
@@ -222,3 +223,30 @@ def test_an_id_that_was_paid_for_is_not_asked_for_again_when_the_next_call_fails
     spent = simulator.calls()
     assert spent.count(provider="arraybobo", function="info_username") == 1
     assert spent.count(provider="lama", function="user_by_username") == 0
+
+
+def test_a_request_waits_for_its_only_provider_and_goes_on_when_a_credential_frees(
+    with_: tools.Tools, simulator: simulators.SimulatorClient
+) -> None:
+    # given: the only provider with credentials says it is too much, once for each of them
+    with with_.database.begin() as connection:
+        connection.execute(sa.text("delete from credential where provider <> 'lama' or name <> 'lama-1'"))
+    simulator.put_plan([{"provider": "lama", "kind": "rate_limited", "for_calls": 1, "retry_after_s": 3}])
+    wanted = with_.flows[PROFILE]
+    fresh = dataclasses.replace(with_, credentials=tools.build(with_.configured).credentials)
+    request = asked(wanted)
+
+    # when: its messages come as they would, long enough
+    verdict = run.run(fresh, wanted, request)
+    for _ in range(40):
+        if isinstance(verdict, run.Done):
+            break
+        assert isinstance(verdict, run.Again)
+        time.sleep(0.25)
+        verdict = run.run(fresh, wanted, dataclasses.replace(request, turn=verdict.turn))
+
+    # then
+    assert isinstance(verdict, run.Done)
+    assert verdict.status is Status.COMPLETE
+    assert [hop.kind for hop in verdict.hops if hop.kind != "no_credential"] == ["rate_limited", "ok"]
+    assert len(verdict.hops) < 12, "waits do not fill the ledger"

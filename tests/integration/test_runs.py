@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import time
 import uuid
 from collections.abc import Callable
@@ -59,6 +60,21 @@ def test_the_run_of_a_dead_worker_is_abandoned_by_the_next(database: sa.Engine) 
         pass
 
     assert [status for status, _ in statuses(database)] == ["ABANDONED", "COMPLETE"]
+
+
+def test_a_tick_is_overtaken_by_a_run_that_began_after_it_and_not_by_one_that_failed(database: sa.Engine) -> None:
+    now = datetime.datetime.now(datetime.UTC)
+    tick, later = now - datetime.timedelta(minutes=5), now + datetime.timedelta(minutes=5)
+    with pytest.raises(ValueError, match="broken"), runs.opened(database, "transform", "core", lease_s=30):
+        raise ValueError("broken")
+    assert not runs.done_since(database, "transform", "core", tick)
+
+    with runs.opened(database, "transform", "core", lease_s=30):
+        assert runs.done_since(database, "transform", "core", tick)
+
+    assert runs.done_since(database, "transform", "core", tick)
+    assert not runs.done_since(database, "transform", "core", later)
+    assert not runs.done_since(database, "transform", "daily", tick)
 
 
 def test_an_order_that_comes_twice_runs_once(database: sa.Engine) -> None:

@@ -44,7 +44,7 @@ def test_a_handle_that_is_none_is_refused(handle: object) -> None:
 def test_missing_and_unknown_arguments_are_named() -> None:
     with pytest.raises(errors.InvalidArgument, match="missing argument handle"):
         FLOW.accept({})
-    with pytest.raises(errors.InvalidArgument, match="unknown argument depth; this flow takes handle"):
+    with pytest.raises(errors.InvalidArgument, match="unknown argument 'depth'; this flow takes handle"):
         FLOW.accept({"handle": "natgeo", "depth": 3})
 
 

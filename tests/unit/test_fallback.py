@@ -63,6 +63,26 @@ def test_passing_a_provider_over_counts_for_the_round_and_costs_nothing() -> Non
     assert standing.executed == 2
 
 
+def test_a_provider_that_was_only_passed_over_is_a_candidate_again_as_soon_as_it_has_a_credential() -> None:
+    limited = hop("a", "rate_limited")
+    hops = [
+        limited,
+        hop("b", fallback.NO_CREDENTIAL),
+        hop("c", fallback.NO_CREDENTIAL),
+        hop("a", fallback.NO_CREDENTIAL),
+    ]
+
+    assert candidates(*hops) == ["a", "b", "c"]
+    assert candidates(hop("a", fallback.NO_CREDENTIAL), hop("b", "not_found", permanent=True)) == ["a", "c"]
+
+
+def test_rounds_are_counted_where_somebody_was_asked() -> None:
+    nobody = [hop(name, fallback.NO_CREDENTIAL) for name in "abc"]
+
+    assert fallback.standing(FLOW, nobody).rounds == 0
+    assert fallback.standing(FLOW, [hop("a"), hop("b"), hop("c"), hop("a")]).rounds == 1
+
+
 def test_long_waits_do_not_fill_the_ledger() -> None:
     passed = [hop(name, fallback.NO_CREDENTIAL) for name in "abc"]
 
@@ -72,7 +92,7 @@ def test_long_waits_do_not_fill_the_ledger() -> None:
 
 
 def test_waits_between_rounds_double_up_to_a_limit() -> None:
-    waits = [fallback.round_wait_s(FLOW, executed) for executed in (0, 3, 6, 9, 300)]
+    waits = [fallback.round_wait_s(rounds) for rounds in (0, 1, 2, 3, 10**6)]
 
     assert waits == [5, 5, 10, 20, fallback.LONGEST_WAIT_S]
 

@@ -59,8 +59,9 @@ class Cluster:
             told(name)
 
     def stop(self) -> None:
-        """Stop all: first those that make work, then those that do it, then those that carry events."""
-        for name in sorted(self.processes, key=lambda name: (name in {"relay", "sink"}, name == "sink")):
+        """Stop all: first what makes work or only watches, then the workers, then relay and sink."""
+        order = {"beat": 0, "flower": 0, "relay": 2, "sink": 3}
+        for name in sorted(self.processes, key=lambda name: order.get(name, 1)):
             self.processes[name].stop()
 
     def crashed(self) -> list[process.Process]:

@@ -57,6 +57,8 @@ class ScrapeRequest(base.Base):
     status: orm.Mapped[str] = orm.mapped_column(server_default=Status.PENDING.value)
     turn: orm.Mapped[int] = orm.mapped_column(server_default="0")
     attempts: orm.Mapped[int] = orm.mapped_column(server_default="0")
+    # Executions that ended without a word: their worker was killed or lost its connection.
+    abandoned: orm.Mapped[int] = orm.mapped_column(server_default="0")
     hops: orm.Mapped[list[Any]] = orm.mapped_column(server_default=sa.text("'[]'::jsonb"))
     # Facts that a hop paid for although it did not end the request (an account's id): the next one need not ask again.
     learned: orm.Mapped[dict[str, Any]] = orm.mapped_column(server_default=sa.text("'{}'::jsonb"))

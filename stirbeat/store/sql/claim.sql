@@ -24,6 +24,7 @@ with claimed as (
         status = 'PROCESSING',
         turn = case when r.turn = :turn then r.turn else r.turn + 1 end,
         attempts = r.attempts + 1,
+        abandoned = r.abandoned + case when r.status = 'PROCESSING' then 1 else 0 end,
         lease_token = :token,
         worker = :worker,
         next_at = now() + make_interval(secs => :lease_s),
@@ -36,7 +37,7 @@ with claimed as (
       )
     returning r.*
 )
-select c.turn, c.attempts, c.hops, c.created_at, c.expires_at, now() as now,
+select c.turn, c.attempts, c.abandoned, c.hops, c.created_at, c.expires_at, now() as now,
        p.profile_id, p.dimensions as known, c.learned
 from claimed c
 left join profile p on p.platform = c.platform and p.profile_key = c.target
