@@ -35,12 +35,12 @@ class Scheduler(schedulers.RedBeatScheduler):  # type: ignore[misc]
     Entry = entries.Entry
     _installed = False
 
-    def __init__(self, *args: Any, app: Any, **kwargs: Any) -> None:
+    def __init__(self, app: Any, *args: Any, **kwargs: Any) -> None:
         """Tell RedBeat where Redis is, in this process alone: a worker's configuration can be asked for, and Flower
         shows it, so the password must not be in it."""
         if not app.conf.get("redbeat_redis_url"):
             app.conf.redbeat_redis_url = settings.get().redis_url.get_secret_value()
-        super().__init__(*args, app=app, **kwargs)
+        super().__init__(app, *args, **kwargs)
 
     def setup_schedule(self) -> None:
         """Nothing yet: RedBeat calls this before it has the lock. See `tick`."""
