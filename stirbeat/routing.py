@@ -46,19 +46,24 @@ def scrape_queue(flow_key: str, *, high: bool = False) -> str:
     return flow_key.replace(".", "_") + (HIGH_SUFFIX if high else "")
 
 
-def scrape_queues(flow_keys: Iterable[str]) -> tuple[str, ...]:
-    """Both queues of every flow: what customers wait for never stands behind a batch (prefetch defeats priorities)."""
-    return tuple(scrape_queue(key, high=high) for key in flow_keys for high in (True, False))
+def scrape_queues(flow_keys: Iterable[str], *, high: bool) -> tuple[str, ...]:
+    """One queue of every flow: that of what customers wait for (high), or that of the batches."""
+    return tuple(scrape_queue(key, high=high) for key in flow_keys)
 
 
 def groups(flow_keys: Iterable[str]) -> tuple[Group, ...]:
-    """Every worker group: one a platform on threads, one for long runs on prefork, one for housekeeping."""
+    """Every worker group: two a platform on threads, one for long runs on prefork, one for housekeeping.
+
+    What customers wait for has workers of its own: in one that also takes batches, it would stand behind all that this
+    worker has fetched in advance (prefetch defeats priorities).
+    """
     by_platform: dict[str, list[str]] = {}
     for key in flow_keys:
         by_platform.setdefault(key.partition(".")[0], []).append(key)
     scrape = tuple(
-        Group(f"scrape_{platform}", scrape_queues(keys), pool="threads", concurrency=0)
+        Group(f"scrape_{platform}{suffix}", scrape_queues(keys, high=bool(suffix)), pool="threads", concurrency=0)
         for platform, keys in by_platform.items()
+        for suffix in ("", HIGH_SUFFIX)
     )
     return (
         *scrape,
@@ -69,4 +74,6 @@ def groups(flow_keys: Iterable[str]) -> tuple[Group, ...]:
 
 def work_queues(flow_keys: Iterable[str]) -> tuple[str, ...]:
     """Every queue that a worker consumes."""
-    return (*scrape_queues(flow_keys), SYNC_QUEUE, TRANSFORM_QUEUE, MAINTENANCE_QUEUE)
+    keys = tuple(flow_keys)
+    scrape = (*scrape_queues(keys, high=True), *scrape_queues(keys, high=False))
+    return (*scrape, SYNC_QUEUE, TRANSFORM_QUEUE, MAINTENANCE_QUEUE)

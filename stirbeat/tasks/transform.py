@@ -24,7 +24,7 @@ def run(self: long_run.LongRun, selector: str, full_refresh: bool = False) -> st
         order = requests.ledger_id(self.request.id)
         lease_s = with_.configured.lease_s
         with runs.opened(with_.database, "transform", selector, lease_s=lease_s, run_id=order) as held:
-            result = transform.run(with_.configured, (f"tag:{selector}",), full_refresh=full_refresh)
+            result = transform.run(with_.configured, (f"tag:{selector}",), full_refresh=full_refresh, lost=held.lost)
             held.details["seconds"] = round(result.seconds, 3)
             held.details["nodes"] = [
                 {"name": node.name, "status": node.status, "seconds": node.seconds, "message": node.message[:500]}

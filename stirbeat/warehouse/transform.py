@@ -13,6 +13,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -29,6 +30,7 @@ ALWAYS_EXCLUDED = "tag:deprecated"
 # The longest of the nightly runs took up to six hours (design.md).
 TIMEOUT_S = 6 * 3600.0
 GRACE_S = 10.0
+LOOK_S = 1.0  # how often a running dbt is looked at
 
 _SELECTOR = re.compile(r"[A-Za-z0-9_+@*.:/,][A-Za-z0-9_+@*.:/,-]{0,199}")
 _OUTPUT_CHARACTERS = 4000
@@ -96,14 +98,17 @@ def run(
     *,
     full_refresh: bool = False,
     timeout_s: float = TIMEOUT_S,
+    lost: threading.Event | None = None,
 ) -> Result:
     """`dbt build` what the selectors name ("tag:core", "+mart_leaderboard"), never what is deprecated.
+
+    lost: when it is set, somebody else does this work by now, and dbt is stopped
 
     A failed model is in the result, not raised. The child is ended when this function is left, however it is left, and
     by the kernel when the calling thread dies.
 
     Raises errors.InvalidArgument for a malformed selector, errors.SettingsError without a dbt project or dbt itself,
-    errors.ServiceUnavailable when ClickHouse is away, and errors.Fatal when the time is up.
+    errors.ServiceUnavailable when ClickHouse is away, errors.LeaseLost, and errors.Fatal when the time is up.
     """
     chosen = _checked(selectors)
     project = project_folder(configured)
@@ -114,7 +119,9 @@ def run(
     started = time.monotonic()
     work = Path(tempfile.mkdtemp(prefix="stirbeat-dbt-", dir=parent))
     try:
-        exit_code = _supervise(_command(configured, project, work, chosen, full_refresh), configured, work, timeout_s)
+        exit_code = _supervise(
+            _command(configured, project, work, chosen, full_refresh), configured, work, timeout_s, lost
+        )
         output = _tail(work / "output")
         if exit_code != 0 and "No module named dbt" in output:
             raise errors.SettingsError("dbt is not installed: pip install stirbeat[dbt]")
@@ -184,7 +191,13 @@ def _environment(configured: settings.Settings, work: Path) -> dict[str, str]:
     }
 
 
-def _supervise(command: Sequence[str], configured: settings.Settings, work: Path, timeout_s: float) -> int:
+def _supervise(
+    command: Sequence[str],
+    configured: settings.Settings,
+    work: Path,
+    timeout_s: float,
+    lost: threading.Event | None,
+) -> int:
     with (work / "output").open("wb") as output:
         child = subprocess.Popen(
             command,
@@ -196,11 +209,19 @@ def _supervise(command: Sequence[str], configured: settings.Settings, work: Path
             start_new_session=True,
         )
         try:
-            return child.wait(timeout_s)
-        except subprocess.TimeoutExpired as error:
-            raise errors.Fatal(f"dbt ran longer than {timeout_s:.0f} s and was stopped") from error
+            return _waited(child, timeout_s, lost)
         finally:
             _end_group(child)
+
+
+def _waited(child: subprocess.Popen[bytes], timeout_s: float, lost: threading.Event | None) -> int:
+    deadline = time.monotonic() + timeout_s
+    while time.monotonic() < deadline:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            return child.wait(min(LOOK_S, max(0.01, deadline - time.monotonic())))
+        if lost is not None and lost.is_set():
+            raise errors.LeaseLost("another run took this one's place; dbt was stopped")
+    raise errors.Fatal(f"dbt ran longer than {timeout_s:.0f} s and was stopped")
 
 
 def _end_group(child: subprocess.Popen[bytes]) -> None:

@@ -19,7 +19,7 @@ from tests import own
 from tests.acceptance import system as systems
 
 # No beat: what it would send is sent by the tests. Its own test has a real one.
-PROCESSES = ("scrape_instagram-1", "scrape_instagram-2", "relay", "sink", "flower")
+PROCESSES = ("scrape_instagram-1", "scrape_instagram-2", "scrape_instagram_high", "relay", "sink", "flower")
 
 
 @pytest.fixture(scope="module")

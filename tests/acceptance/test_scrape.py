@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 import urllib.error
+import urllib.parse
 import urllib.request
 import uuid
 from collections import Counter
@@ -106,6 +107,39 @@ def test_flower_asks_for_a_password_and_shows_every_hop_with_its_reason(system: 
     assert told["retries"] == 1
     assert "graphapi upstream: HTTP 5" in told["kwargs"], "the message carries what was tried before"
     assert "arraybobo ok" in told["result"]
+
+
+def test_what_a_customer_waits_for_is_done_by_workers_of_its_own(system: systems.System) -> None:
+    # given: the batch workers are busy for a while
+    system.simulator.put_plan(
+        [{"provider": name, "kind": "slow", "delay_s": 1.0} for name in ("graphapi", "arraybobo", "lama")]
+    )
+    batch = system.submit(PROFILE, [f"urban.harbor{n}" for n in range(80)])
+
+    # when
+    begun = time.monotonic()
+    [high] = system.submit(PROFILE, ["tiny.pixel"], high=True)
+    system.wait([high], 10)
+    took = time.monotonic() - begun
+    left = sum(system.row(one)["status"] in {"PENDING", "PROCESSING"} for one in batch)
+    system.simulator.put_plan([])
+    system.wait(batch)
+
+    # then
+    assert system.row(high)["high"]
+    assert left > 0, f"it was answered after {took:.1f} s, ahead of the batch"
+
+
+def test_no_secret_is_in_what_a_worker_tells_of_its_configuration(system: systems.System) -> None:
+    told = json.dumps(system.app.control.inspect(timeout=10).conf(), default=str)
+
+    assert "broker_url" in told
+    for name in ("STIRBEAT_DATABASE_URL", "STIRBEAT_REDIS_URL", "STIRBEAT_BROKER_URL", "STIRBEAT_CLICKHOUSE_URL"):
+        password = urllib.parse.urlsplit(system.environment[name]).password
+        assert password
+        assert password not in told, name
+    for name in ("STIRBEAT_SECRET_KEYS", "STIRBEAT_S3_SECRET_ACCESS_KEY", "STIRBEAT_FLOWER_PASSWORD"):
+        assert system.environment[name] not in told, name
 
 
 def test_a_handle_nobody_knows_fails_once_every_provider_said_so(system: systems.System) -> None:

@@ -63,16 +63,17 @@ def test_an_unknown_group_is_refused_with_what_there_is() -> None:
     done = stirbeat("worker", "--group", "nobody", **environment.NOWHERE)
 
     assert done.returncode == 2
-    assert "--group must be one of scrape_instagram, runs, maintenance" in done.stderr
+    assert "--group must be one of scrape_instagram, scrape_instagram_high, runs, maintenance" in done.stderr
 
 
 def test_the_groups_are_listed_with_their_queues_and_pools() -> None:
     done = stirbeat("worker", "--list", **environment.NOWHERE)
 
     assert done.returncode == 0
-    [line] = [line for line in done.stdout.splitlines() if line.startswith("scrape_instagram")]
-    assert "threads" in line
-    assert "instagram_refresh_profile_high" in line
+    batch, high = (line for line in done.stdout.splitlines() if line.startswith("scrape_instagram"))
+    assert "threads" in batch
+    assert "instagram_refresh_profile_high" not in batch
+    assert "instagram_refresh_profile_high" in high, "what customers wait for has workers of its own"
 
 
 def test_flower_does_not_start_without_a_password() -> None:

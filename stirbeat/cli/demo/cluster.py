@@ -73,12 +73,18 @@ class Cluster:
         commands: dict[str, list[str]] = {}
         for group in routing.groups(catalogue.flows()):
             base = [*command, "worker", "--group", group.name]
-            if group.pool == "threads" and group.concurrency == 0:
+            if group.pool == "threads" and group.concurrency == 0 and not group.name.endswith(routing.HIGH_SUFFIX):
                 for number in range(1, SCRAPE_WORKERS + 1):
                     name = f"{group.name}-{number}"
                     commands[name] = [*base, "--name", name, "--concurrency", str(SCRAPE_THREADS)]
             else:
-                commands[group.name] = [*base, "--name", group.name, "--concurrency", "1"]
+                commands[group.name] = [
+                    *base,
+                    "--name",
+                    group.name,
+                    "--concurrency",
+                    str(group.concurrency or SCRAPE_THREADS),
+                ]
         return {**commands, **{name: [*command, name] for name in ("beat", "relay", "sink", "flower")}}
 
     def _process(self, name: str, argv: list[str]) -> process.Process:
