@@ -18,6 +18,7 @@ import redis
 import sqlalchemy as sa
 
 from stirbeat import errors, settings
+from stirbeat.local import procfs
 from stirbeat.local import stack as stacks
 from stirbeat.store import migrate
 from tests import own
@@ -69,8 +70,16 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def pytest_unconfigure(config: pytest.Config) -> None:
     """Stop what `pytest_configure` started."""
     cleanup = config.stash.get(_FOLDER, None)
-    if cleanup is not None:
-        cleanup.close()
+    started = config.stash.get(_KEY, None)
+    if cleanup is None:
+        return
+    cleanup.close()
+    if started is not None:
+        # Erlang's epmd outlives its node by design; each service's HOME is a folder of its own below the stack's.
+        rabbitmq_home = str(started.folder.path / "rabbitmq")
+        left = procfs.with_variable("HOME", rabbitmq_home)
+        if left:
+            raise RuntimeError(f"the stack left processes behind: {left}")
 
 
 def _needs_services(config: pytest.Config) -> bool:

@@ -111,6 +111,8 @@ class Rabbitmq(base.Service):
             RABBITMQ_GENERATED_CONFIG_DIR=str(room / "config"),
             RABBITMQ_PID_FILE=str(room / "pid"),
             RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS=arguments,
+            # For the helper VM that RabbitMQ starts each minute to make sure of epmd: without this it would start one.
+            ERL_ZFLAGS="-start_epmd false",
             ERL_CRASH_DUMP=os.devnull,
         )
 
