@@ -31,6 +31,11 @@ def show(out: console.Console, told: summary.Summary) -> None:
     memory = ", ".join(f"{name} {value:,.0f} MB" for name, value in told.memory_mb.items())
     timing = ", ".join(f"{name} {value:.1f} s" for name, value in told.seconds.items())
     out.print(f"[dim]Time:[/] {timing}\n[dim]Peak memory:[/] {memory}", highlight=False)
+    out.print(
+        f"[dim]Where to look:[/] Flower at {told.flower['url']} (user {told.flower['user']}) shows every task and hop, "
+        "as long as the demo runs: --hold keeps it",
+        highlight=False,
+    )
 
 
 def _table(title: str, columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> table.Table:
