@@ -110,7 +110,7 @@ def test_a_relay_killed_between_publishing_and_deleting_publishes_again(
 
         # when
         killed.kill()
-        killed.wait(10)
+        killed.wait(30)
     with database.begin() as connection:
         connection.execute(
             sa.text(
@@ -145,7 +145,7 @@ def test_sigterm_in_mid_work_leaves_every_event_either_published_or_in_the_outbo
     with streams.process(environment, "relay", "--batch", "50") as child:
         streams.until(lambda: queue.ready() > 200)
         child.send_signal(signal.SIGTERM)
-        assert child.wait(10) == 0
+        assert child.wait(30) == 0
 
     # then
     left = count("outbox")

@@ -160,7 +160,7 @@ def test_sigterm_stores_what_is_at_hand_and_ends_with_status_0(
 
         # when
         child.send_signal(signal.SIGTERM)
-        assert child.wait(10) == 0
+        assert child.wait(30) == 0
 
     # then
     assert number(warehouse, "post_log") == 10
@@ -182,7 +182,7 @@ def test_a_killed_sink_loses_nothing_and_doubles_nothing(
         with streams.process(environment, "sink", "--batch", "200", "--age", "0.05") as child:
             streams.until(lambda: number(warehouse, "post_log") > seen)  # noqa: B023 (called in this turn)
             child.kill()
-            child.wait(10)
+            child.wait(30)
         seen = number(warehouse, "post_log")
     assert 0 < seen < 6000
     drain(configured)
