@@ -28,7 +28,8 @@ def submit(
     """Submit one request for each set of arguments; their ids, in order.
 
     Every set is validated before the first is written down. Raises errors.UnknownFlow, errors.InvalidArgument
-    (nothing is written or queued), errors.ServiceUnavailable.
+    (nothing is written or queued), errors.ServiceUnavailable. Where RabbitMQ fails, the requests are written down
+    nevertheless and the janitor sends them: submitting them again would ask twice.
     """
     declared = catalogue.find_flow(flow_key, plugins)
     accepted = [client.request_for(declared, arguments, high=high) for arguments in wanted]
