@@ -67,7 +67,6 @@ class Claim:
     request: Request
     token: uuid.UUID
     turn: int
-    attempts: int
     abandoned: int
     hops: tuple[Hop, ...]
     created_at: datetime.datetime

@@ -13,7 +13,7 @@ import kombu
 import sqlalchemy as sa
 
 from stirbeat import client, settings
-from stirbeat.cli.demo import cluster, facts, scenario, summary
+from stirbeat.cli.demo import cluster, facts, seed, summary
 from stirbeat.credentials import pool, redis_client, vault
 from stirbeat.domain import catalogue
 from stirbeat.local.simulator import client as simulators
@@ -93,10 +93,7 @@ def prepare(configured: settings.Settings, database: sa.Engine, simulator: simul
     """Credentials for us and for the vendors, no faults, empty queues."""
     key = configured.secret_keys.get_secret_value()
     credentials = pool.Pool(database, redis_client.connect(configured), vault.Vault(configured.secret_keys))
-    providers = catalogue.providers()
-    for one in scenario.CREDENTIALS:
-        credentials.add(providers[one.provider], one.name, {one.field: one.secret(key)}, one.account, one.app)
-    simulator.put_credentials(scenario.vendors(key, revoked=None))
+    seed.seed(credentials, simulator, key, revoked=None)
     simulator.put_plan([])
     simulator.clear_calls()
     with kombu.Connection(configured.broker_url.get_secret_value()) as connection:

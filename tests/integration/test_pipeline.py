@@ -12,7 +12,7 @@ import redis
 import sqlalchemy as sa
 
 from stirbeat import client, errors, settings
-from stirbeat.cli.demo import scenario
+from stirbeat.cli.demo import seed
 from stirbeat.credentials import pool, redis_client, vault
 from stirbeat.domain import exchange, flow, records, requests
 from stirbeat.local.simulator import client as simulators
@@ -27,7 +27,6 @@ PROFILE = "instagram.refresh_profile"
 @pytest.fixture
 def simulator(configured: settings.Settings) -> Iterator[simulators.SimulatorClient]:
     found = simulators.SimulatorClient(configured.simulator_url)
-    found.put_credentials(scenario.vendors(configured.secret_keys.get_secret_value(), revoked=None))
     found.put_plan([])
     yield found
     found.put_plan([])
@@ -37,11 +36,7 @@ def simulator(configured: settings.Settings) -> Iterator[simulators.SimulatorCli
 @pytest.fixture
 def with_(configured: settings.Settings, simulator: simulators.SimulatorClient) -> Iterator[tools.Tools]:
     built = tools.build(configured)
-    key = configured.secret_keys.get_secret_value()
-    for one in scenario.CREDENTIALS:
-        built.credentials.add(
-            built.providers[one.provider], one.name, {one.field: one.secret(key)}, one.account, one.app
-        )
+    seed.seed(built.credentials, simulator, configured.secret_keys.get_secret_value(), revoked=None)
     yield built
     built.database.dispose()
     built.http.close()

@@ -20,9 +20,8 @@ from rich import console
 
 from stirbeat import client, errors, settings
 from stirbeat.cli import local
-from stirbeat.cli.demo import cluster, facts, live, memory, page, scenario, summary
+from stirbeat.cli.demo import cluster, facts, live, memory, page, scenario, seed, summary
 from stirbeat.credentials import pool, redis_client, vault
-from stirbeat.domain import catalogue
 from stirbeat.local import stack
 from stirbeat.local.simulator import client as simulators
 from stirbeat.pipeline import submit
@@ -110,7 +109,7 @@ def _start(display: live.Display, cleanup: contextlib.ExitStack, folder: Path, g
     credentials = pool.Pool(database, redis_client.connect(configured), vault.Vault(configured.secret_keys))
     simulator = simulators.SimulatorClient(configured.simulator_url)
     cleanup.callback(simulator.close)
-    _add_credentials(credentials, simulator, key)
+    seed.seed(credentials, simulator, key)
     display.stage("start workers, beat, relay, sink and Flower")
     processes = cluster.Cluster(engines.environment, folder.resolve())
     cleanup.callback(processes.stop)
@@ -154,15 +153,6 @@ def _run(demo: Demo, handles: int, kill_worker: bool) -> summary.Summary:
     told = _summarise(demo, ids, transforms, synced)
     demo.display.stage("")
     return dataclasses.replace(told, seconds=demo.display.seconds())
-
-
-def _add_credentials(credentials: pool.Pool, simulator: simulators.SimulatorClient, key: str) -> None:
-    providers = catalogue.providers()
-    for one in scenario.CREDENTIALS:
-        credentials.add(
-            providers[one.provider], one.name, {one.field: one.secret(key)}, one.account, one.app, replace=True
-        )
-    simulator.put_credentials(scenario.vendors(key))
 
 
 def _wait_for_requests(demo: Demo, ids: list[uuid.UUID], kill_worker: bool) -> None:

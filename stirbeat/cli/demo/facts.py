@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 import uuid
 from collections.abc import Mapping, Sequence
-from importlib import resources
 from typing import Any
 
 import sqlalchemy as sa
 
 from stirbeat import events
+from stirbeat.cli.demo import sql
+from stirbeat.store.models import ledger
 from stirbeat.warehouse import client
-
-TERMINAL = ("COMPLETE", "FAILED", "EXPIRED", "CANCELLED")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -28,19 +26,13 @@ class Standing:
     @property
     def finished(self) -> int:
         """Requests that reached their end."""
-        return sum(self.statuses.get(status, 0) for status in TERMINAL)
-
-
-@functools.cache
-def _sql(name: str) -> sa.TextClause:
-    text = resources.files(__package__).joinpath("sql", f"{name}.sql").read_text(encoding="utf-8")
-    return sa.text(text)
+        return sum(self.statuses.get(status, 0) for status in ledger.TERMINAL)
 
 
 def rows(database: sa.Engine, name: str, /, **bound: object) -> list[dict[str, Any]]:
     """The rows of the statement `sql/<name>.sql`."""
     with database.connect() as connection:
-        return [dict(row) for row in connection.execute(_sql(name), bound).mappings()]
+        return [dict(row) for row in connection.execute(sql.load(name), bound).mappings()]
 
 
 def standing(database: sa.Engine, ids: Sequence[uuid.UUID]) -> Standing:
@@ -57,7 +49,7 @@ def events_written(database: sa.Engine) -> dict[str, set[uuid.UUID]]:
     for row in rows(database, "events_written"):
         found[row["name"]].add(row["event_id"])
     with database.connect() as connection:
-        done: list[uuid.UUID] = list(connection.execute(_sql("finished_requests")).scalars())
+        done: list[uuid.UUID] = list(connection.execute(sql.load("finished_requests")).scalars())
         found[events.SCRAPE_LOG.name] = {uuid.uuid5(request_id, "scrape") for request_id in done}
     return found
 

@@ -13,6 +13,7 @@ from stirbeat.cli.demo import facts, scenario
 from stirbeat.credentials import pool
 from stirbeat.domain import catalogue
 from stirbeat.local.simulator import client as simulators
+from stirbeat.store.models import ledger
 from stirbeat.warehouse import client as warehouses
 from stirbeat.warehouse import sql as warehouse_sql
 
@@ -56,7 +57,7 @@ class Summary:
 
 def outcome_check(outcomes: Sequence[Mapping[str, Any]], submitted: int) -> Check:
     """Every request reached its end."""
-    terminal = sum(row["requests"] for row in outcomes if row["status"] in facts.TERMINAL)
+    terminal = sum(row["requests"] for row in outcomes if row["status"] in ledger.TERMINAL)
     return Check("every request is at its end", terminal == submitted, f"{terminal} of {submitted}")
 
 

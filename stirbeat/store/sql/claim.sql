@@ -37,7 +37,7 @@ with claimed as (
       )
     returning r.*
 )
-select c.turn, c.attempts, c.abandoned, c.hops, c.created_at, c.expires_at, now() as now,
+select c.turn, c.abandoned, c.hops, c.created_at, c.expires_at, now() as now,
        p.profile_id, p.dimensions as known, c.learned
 from claimed c
 left join profile p on p.platform = c.platform and p.profile_key = c.target

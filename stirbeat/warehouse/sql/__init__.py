@@ -1,14 +1,9 @@
-"""The statements of this room, one a file, each described in its header. Values are always bound."""
+"""The statements of this room."""
 
 from __future__ import annotations
 
 import functools
-from importlib import resources
 
-import sqlalchemy as sa
+from stirbeat.store import statement
 
-
-@functools.cache
-def load(name: str) -> sa.TextClause:
-    """The statement in `<name>.sql`."""
-    return sa.text(resources.files(__package__).joinpath(f"{name}.sql").read_text(encoding="utf-8"))
+load = functools.partial(statement.load, __name__)
